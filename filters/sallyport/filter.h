@@ -1,0 +1,546 @@
+/*
+ * sallyport/filter.h - all that a filter module may include of Sallyport.
+ *
+ * A module is one shared object with one const descriptor, SP_FILTER(name).  It looks at sessions
+ * and messages, states typed facts and may ask for edits; the policy file decides what a fact
+ * means.  A module never sees the policy, another module or the insides of the host.
+ *
+ * Memory: whatever an event or a service hands out belongs to the host and lives until the
+ * hook returns, unless a comment here says more.  Whatever a module hands in is copied.
+ *
+ * Waiting: services marked "may suspend" look like plain calls; meanwhile other sessions run on
+ * the same thread.  So no thread-local, no errno and no lock may be relied on across one.
+ *
+ * Version rule, the only one: the host takes a module whose major equals its own; a module of a
+ * higher minor is refused, since it may call services that this host lacks; a lower minor has the
+ * smaller struct size of its time, never smaller than SP_FILTER_SIZE_MIN.
+ *
+ * C11, and C++ with designated initialisers (C++20).
+ */
+#ifndef SALLYPORT_FILTER_H
+#define SALLYPORT_FILTER_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SP_ABI_MAJOR 0 /* raised when a member is moved, dropped or retyped; 0.x: not yet frozen */
+#define SP_ABI_MINOR 1 /* raised when a member or service is added at an end */
+
+/* ---- values ---------------------------------------------------------------------------- */
+
+/* The one status of the whole program. 0 is success; results are set on success only. */
+enum sp_status {
+	SP_OK = 0,
+	SP_NONE,     /* it surely does not exist (NXDOMAIN, no such key, end of input) */
+	SP_TEMPFAIL, /* could not be found out now (SERVFAIL, refused connection, full disk) */
+	SP_TIMEOUT,  /* the deadline or the transaction's budget has passed */
+	SP_GONE,     /* the other end has closed */
+	SP_LIMIT,    /* a limit set at birth was reached */
+	SP_INVALID,  /* the input breaks its grammar */
+	SP_CANCELED, /* the session is being ended */
+	SP_SYSTEM    /* the operating system refused: memory, descriptors, disk */
+};
+
+/* Stages, in the order in which a transaction passes them. */
+enum sp_stage {
+	SP_CONNECT,
+	SP_HELO,
+	SP_MAIL,
+	SP_RCPT,
+	SP_DATA,
+	SP_HEADER, /* the header block is complete ("eoh") */
+	SP_EOM,    /* the message is complete, the backend has not seen DATA yet */
+	SP_STAGES
+};
+
+/* Bytes with a length; not NUL-ended; ptr may be null where len is 0. */
+struct sp_span {
+	const char *ptr;
+	size_t len;
+};
+
+/* An address of the network. family 4: bytes[0..3]; 6: all 16; 0: none. v4-mapped is always 4. */
+struct sp_ip {
+	uint8_t family;
+	uint8_t bytes[16];
+};
+
+struct sp_net {
+	struct sp_ip ip;
+	uint8_t bits; /* 0..32 or 0..128 */
+};
+
+/* count per period_ms; burst 0: as large as count. */
+struct sp_rate {
+	uint64_t count;
+	uint64_t period_ms;
+	uint64_t burst;
+};
+
+enum sp_type {
+	SP_END = 0, /* ends a table */
+	SP_BOOL,
+	SP_INT,
+	SP_SIZE,     /* integer: octets */
+	SP_DURATION, /* integer: milliseconds */
+	SP_TIME,     /* integer: seconds since the epoch (facts only) */
+	SP_ENUM,     /* integer: index into the declared words */
+	SP_SCORE,    /* real */
+	SP_STRING,
+	SP_DOMAIN,  /* text, lower case, no trailing dot */
+	SP_ADDRESS, /* text: local@domain as received; compared without regard to case; "" = <> */
+	SP_IP,
+	SP_NET,
+	SP_RATE,
+	SP_DOMAINS, /* a set of domains */
+	SP_REGEX,   /* parameters only: text of a PCRE2 expression between slashes; flags follow it */
+	SP_FILE,    /* parameters only: a path, made absolute by the host */
+	SP_FACT     /* parameters only: a fact of the policy, to be read by sp_fact_read() */
+};
+
+struct sp_value {
+	enum sp_type type;
+	union {
+		bool boolean;
+		int64_t integer; /* INT SIZE DURATION TIME ENUM */
+		double real;     /* SCORE */
+		struct sp_span text; /* STRING DOMAIN ADDRESS */
+		struct sp_ip ip;
+		struct sp_net net;
+		struct sp_rate rate;
+		struct {
+			const struct sp_span *items;
+			size_t count;
+		} set; /* DOMAINS */
+	} u;
+};
+
+/* ---- declarations: what the policy compiler knows of a module -------------------------- */
+
+/* A fact that the module states: NAME.fact in the policy (NAME.entry.fact for an entry's). */
+struct sp_fact_decl {
+	const char *name;
+	enum sp_type type;
+	enum sp_stage stage; /* known when all hooks of this stage have returned */
+	const char *help;
+	const char *const *words; /* SP_ENUM: null-ended list, index = value */
+	bool takes_name;          /* host facts only: written with an argument, header("Subject") */
+};
+#define SP_FACTS_END { 0 }
+
+/* A parameter in the module's block. The host parses and range-checks it and stores it at offset:
+ * BOOL: bool; INT SIZE DURATION ENUM: int64_t; SCORE: double; STRING DOMAIN ADDRESS REGEX: struct
+ * sp_span; FILE: const char * (NUL-ended); IP NET RATE: their structs; FACT: struct sp_keys, one or
+ * more facts joined by commas.  All of it lives as long as the configuration. */
+struct sp_param {
+	const char *name;
+	enum sp_type type;
+	size_t offset;
+	const char *fallback; /* as written in a policy; null: the parameter must be given */
+	const char *help;
+	const char *const *words; /* SP_ENUM */
+	int64_t min, max;         /* INT SIZE DURATION; both 0: not limited */
+	bool bare;                /* written as a value without its name (60/min) */
+};
+#define SP_PARAMS_END { 0 }
+
+struct sp_fact_ref; /* opaque: a fact of the policy */
+struct sp_keys {
+	const struct sp_fact_ref *const *refs;
+	size_t count;
+};
+
+/* One "name : parameters" line of the module's block, for modules that declare entry_params. */
+struct sp_entry {
+	const char *name;
+	const void *conf;    /* as laid out by entry_params */
+	enum sp_stage stage; /* when its facts are known: see entry_stage */
+};
+
+/* ---- what a hook is called with -------------------------------------------------------- */
+
+struct sp_host;
+
+/* One use of the module in one transaction or session. Only the host makes these. */
+struct sp_ctx {
+	const struct sp_host *host;
+	const void *conf;              /* as laid out by params; shared, const */
+	const struct sp_entry *entries;
+	size_t entry_count;
+	void *session; /* session_size bytes, zeroed at connect */
+	void *tx;      /* tx_size bytes, zeroed at MAIL; null outside a transaction */
+	bool dry_run;  /* "sallyport explain": leave no trace in shared state */
+};
+
+struct sp_connect {
+	struct sp_ip client;
+	uint16_t port;
+	struct sp_span listener;
+};
+struct sp_helo {
+	struct sp_span name;
+	bool esmtp;
+	struct sp_ip client;
+};
+struct sp_mail {
+	struct sp_span address; /* between < and >, as sent; empty: <> */
+	struct sp_span local, domain;
+	int64_t size; /* SIZE=, -1: not given */
+};
+struct sp_rcpt {
+	struct sp_span address;
+	struct sp_span local, domain;
+	size_t index; /* 0 for the first recipient of the transaction */
+};
+struct sp_header {
+	struct sp_span name;
+	struct sp_span value; /* after the colon, folded as sent, without the last CRLF */
+	struct sp_span field; /* the whole field, without the last CRLF */
+	size_t index;         /* 0 for the topmost */
+};
+struct sp_eoh {
+	size_t headers;
+	int64_t octets;
+};
+/* A piece of the body: dots unstuffed, line ends CRLF; pieces may end anywhere. */
+struct sp_body {
+	struct sp_span chunk;
+};
+struct sp_eom {
+	int64_t octets; /* header and body, dots unstuffed */
+};
+struct sp_close {
+	bool in_transaction;
+};
+
+/* ---- services -------------------------------------------------------------------------- */
+
+enum sp_log_level { SP_LOG_ERROR, SP_LOG_WARNING, SP_LOG_INFO, SP_LOG_DEBUG };
+
+struct sp_addrs {
+	const struct sp_ip *items;
+	size_t count;
+};
+struct sp_names {
+	const struct sp_span *items;
+	size_t count;
+};
+struct sp_mx {
+	uint16_t preference;
+	struct sp_span name;
+};
+struct sp_mxs {
+	const struct sp_mx *items;
+	size_t count;
+};
+struct sp_conn; /* a connection made by connect() */
+
+struct sp_load; /* the loading of a configuration: errors go here */
+
+/* Reached through the inline functions below, never by symbol. Members are only ever added. */
+struct sp_host {
+	uint16_t abi_major, abi_minor;
+	uint32_t size;
+
+	/* load time */
+	void (*load_error)(struct sp_load *, const char *file, unsigned line, unsigned column,
+		const char *fmt, va_list);
+	/* a table of size bytes, zeroed when new, shared by all workers and kept over reloads as
+	 * long as name and size stay; null when it cannot be had */
+	void *(*load_shared)(struct sp_load *, const char *name, size_t size);
+	void *(*load_alloc)(struct sp_load *, size_t); /* zeroed, lives with the configuration */
+
+	/* facts; entry -1: the module's own */
+	void (*fact_set)(struct sp_ctx *, int entry, unsigned fact, const struct sp_value *);
+	/* SP_OK, SP_NONE (absent), SP_TEMPFAIL (unknown, or not yet known) */
+	enum sp_status (*fact_read)(struct sp_ctx *, const struct sp_fact_ref *, struct sp_value *ret);
+
+	/* memory of the transaction (of the session before MAIL); zeroed; null at its limit */
+	void *(*alloc)(struct sp_ctx *, size_t);
+	void (*log)(struct sp_ctx *, enum sp_log_level, const char *fmt, va_list);
+	int64_t (*now_ms)(struct sp_ctx *); /* monotonic */
+
+	/* DNS; may suspend; results live as long as alloc()'s. SP_NONE: no such name or data */
+	enum sp_status (*dns_addrs)(struct sp_ctx *, struct sp_span name, struct sp_addrs *ret);
+	enum sp_status (*dns_txt)(struct sp_ctx *, struct sp_span name, struct sp_names *ret);
+	enum sp_status (*dns_mx)(struct sp_ctx *, struct sp_span name, struct sp_mxs *ret);
+	enum sp_status (*dns_ptr)(struct sp_ctx *, const struct sp_ip *, struct sp_names *ret);
+
+	/* network and time; may suspend; timeout in ms, cut to what the transaction has left */
+	enum sp_status (*connect)(struct sp_ctx *, const char *endpoint, int64_t timeout_ms,
+		struct sp_conn **ret);
+	enum sp_status (*conn_read)(struct sp_conn *, void *, size_t max, int64_t timeout_ms, size_t *ret);
+	enum sp_status (*conn_write)(struct sp_conn *, struct sp_span, int64_t timeout_ms);
+	void (*conn_close)(struct sp_conn **);
+	enum sp_status (*sleep)(struct sp_ctx *, int64_t ms);
+	/* runs fn on a thread of a small pool; fn must touch nothing of the host's */
+	enum sp_status (*blocking)(struct sp_ctx *, void (*fn)(void *), void *arg);
+
+	/* edits, collected and applied all together after the verdict, or not at all.
+	 * occurrence counts from 0 at the top; -1: all of that name */
+	enum sp_status (*header_add)(struct sp_ctx *, const char *name, struct sp_span value);
+	enum sp_status (*header_insert)(struct sp_ctx *, size_t index, const char *name, struct sp_span value);
+	enum sp_status (*header_replace)(struct sp_ctx *, const char *name, int occurrence, struct sp_span value);
+	enum sp_status (*header_remove)(struct sp_ctx *, const char *name, int occurrence);
+	enum sp_status (*sender_replace)(struct sp_ctx *, struct sp_span address);
+	enum sp_status (*rcpt_add)(struct sp_ctx *, struct sp_span address);
+	enum sp_status (*rcpt_remove)(struct sp_ctx *, struct sp_span address);
+	/* the first call begins a new body, later ones append; lines must end in CRLF */
+	enum sp_status (*body_replace)(struct sp_ctx *, struct sp_span chunk);
+
+	/* the message, from on_eoh on: header fields by index; SP_NONE past the last */
+	enum sp_status (*header_get)(struct sp_ctx *, size_t index, struct sp_header *ret);
+	/* at eom: the raw body piece by piece from offset; SP_NONE at the end; may suspend */
+	enum sp_status (*body_get)(struct sp_ctx *, int64_t offset, struct sp_span *ret);
+};
+
+/* ---- the descriptor --------------------------------------------------------------------- */
+
+struct sp_filter {
+	/* these three come first, protect the rest and never move */
+	uint16_t abi_major, abi_minor;
+	uint32_t size;
+
+	const char *name;
+	const char *summary;
+	const struct sp_fact_decl *facts;   /* null: none; else ended by SP_FACTS_END */
+	const struct sp_param *params;      /* null: none */
+	size_t conf_size;
+	const struct sp_param *entry_params; /* null: the block takes no "name : ..." lines */
+	size_t entry_size;
+	const struct sp_fact_decl *entry_facts;
+	size_t session_size, tx_size;
+
+	/* When an entry's facts are known, given its configuration and the latest stage of its
+	 * SP_FACT parameters; null: the later of that and the declared stage. */
+	enum sp_stage (*entry_stage)(const void *entry_conf, enum sp_stage keys);
+	/* Once for each use in a policy, in the master, before workers start: read files, compile
+	 * expressions, store results in conf (writable here and only here).  Call sp_load_error()
+	 * for each fault found; any status but SP_OK refuses the policy. */
+	enum sp_status (*load)(struct sp_load *, const struct sp_host *, void *conf,
+		struct sp_entry *entries, size_t entry_count);
+	void (*unload)(void *conf, struct sp_entry *entries, size_t entry_count);
+
+	/* Hooks; null: nothing to do.  SP_OK: done.  Any other status leaves the facts of this stage
+	 * that were not set unknown; SP_NONE says besides that no later hook need be called in this
+	 * transaction.  A fact not set by the end of its stage is unknown. */
+	enum sp_status (*on_connect)(struct sp_ctx *, const struct sp_connect *);
+	enum sp_status (*on_helo)(struct sp_ctx *, const struct sp_helo *);
+	enum sp_status (*on_mail)(struct sp_ctx *, const struct sp_mail *);
+	enum sp_status (*on_rcpt)(struct sp_ctx *, const struct sp_rcpt *);
+	enum sp_status (*on_data)(struct sp_ctx *);
+	enum sp_status (*on_header)(struct sp_ctx *, const struct sp_header *);
+	enum sp_status (*on_eoh)(struct sp_ctx *, const struct sp_eoh *);
+	enum sp_status (*on_body)(struct sp_ctx *, const struct sp_body *);
+	enum sp_status (*on_eom)(struct sp_ctx *, const struct sp_eom *);
+	void (*on_reset)(struct sp_ctx *); /* the transaction ends, however it ends */
+	void (*on_close)(struct sp_ctx *, const struct sp_close *);
+};
+#define SP_FILTER_SIZE_MIN ((uint32_t)(offsetof(struct sp_filter, on_close) + sizeof(void *)))
+
+#define SP_FILTER_HEAD \
+	.abi_major = SP_ABI_MAJOR, .abi_minor = SP_ABI_MINOR, .size = (uint32_t)sizeof(struct sp_filter)
+
+#ifdef __cplusplus
+#define SP_EXTERN extern "C"
+#else
+#define SP_EXTERN extern
+#endif
+/* SP_FILTER(spf) = { SP_FILTER_HEAD, .name = "spf", ... };   the file is then spf.so */
+#define SP_FILTER(ident) \
+	SP_EXTERN __attribute__((visibility("default"))) const struct sp_filter sp_filter_##ident; \
+	const struct sp_filter sp_filter_##ident
+
+/* ---- services as functions -------------------------------------------------------------- */
+
+static inline bool
+sp_addrs_have(const struct sp_addrs *addrs, struct sp_ip ip)
+{
+	size_t len = ip.family == 4 ? 4 : 16;
+
+	for (size_t i = 0; i < addrs->count; i++) {
+		const struct sp_ip *a = &addrs->items[i];
+		size_t same = 0;
+
+		while (same < len && a->bytes[same] == ip.bytes[same])
+			same++;
+		if (a->family == ip.family && same == len)
+			return true;
+	}
+	return false;
+}
+
+static inline void
+sp_fact_value(struct sp_ctx *ctx, unsigned fact, const struct sp_value *value)
+{
+	ctx->host->fact_set(ctx, -1, fact, value);
+}
+
+static inline void
+sp_entry_fact_value(struct sp_ctx *ctx, size_t entry, unsigned fact, const struct sp_value *value)
+{
+	ctx->host->fact_set(ctx, (int)entry, fact, value);
+}
+
+static inline void
+sp_fact_bool(struct sp_ctx *ctx, unsigned fact, bool yes)
+{
+	struct sp_value v = { SP_BOOL, { 0 } };
+
+	v.u.boolean = yes;
+	sp_fact_value(ctx, fact, &v);
+}
+
+/* for SP_INT, SP_SIZE, SP_DURATION, SP_TIME and SP_ENUM: type says which */
+static inline void
+sp_fact_number(struct sp_ctx *ctx, unsigned fact, enum sp_type type, int64_t n)
+{
+	struct sp_value v = { type, { 0 } };
+
+	v.u.integer = n;
+	sp_fact_value(ctx, fact, &v);
+}
+
+static inline void
+sp_fact_score(struct sp_ctx *ctx, unsigned fact, double points)
+{
+	struct sp_value v = { SP_SCORE, { 0 } };
+
+	v.u.real = points;
+	sp_fact_value(ctx, fact, &v);
+}
+
+/* for SP_STRING, SP_DOMAIN and SP_ADDRESS */
+static inline void
+sp_fact_text(struct sp_ctx *ctx, unsigned fact, enum sp_type type, struct sp_span text)
+{
+	struct sp_value v = { type, { 0 } };
+
+	v.u.text = text;
+	sp_fact_value(ctx, fact, &v);
+}
+
+static inline void
+sp_entry_fact_bool(struct sp_ctx *ctx, size_t entry, unsigned fact, bool yes)
+{
+	struct sp_value v = { SP_BOOL, { 0 } };
+
+	v.u.boolean = yes;
+	sp_entry_fact_value(ctx, entry, fact, &v);
+}
+
+static inline enum sp_status
+sp_fact_read(struct sp_ctx *ctx, const struct sp_fact_ref *ref, struct sp_value *ret)
+{
+	return ctx->host->fact_read(ctx, ref, ret);
+}
+
+static inline void *
+sp_alloc(struct sp_ctx *ctx, size_t size)
+{
+	return ctx->host->alloc(ctx, size);
+}
+
+static inline int64_t
+sp_now_ms(struct sp_ctx *ctx)
+{
+	return ctx->host->now_ms(ctx);
+}
+
+__attribute__((format(printf, 3, 4))) static inline void
+sp_log(struct sp_ctx *ctx, enum sp_log_level level, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	ctx->host->log(ctx, level, fmt, ap);
+	va_end(ap);
+}
+
+__attribute__((format(printf, 6, 7))) static inline void
+sp_load_error(const struct sp_host *host, struct sp_load *load, const char *file, unsigned line,
+	unsigned column, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	host->load_error(load, file, line, column, fmt, ap);
+	va_end(ap);
+}
+
+static inline enum sp_status
+sp_dns_addrs(struct sp_ctx *ctx, struct sp_span name, struct sp_addrs *ret)
+{
+	return ctx->host->dns_addrs(ctx, name, ret);
+}
+
+static inline enum sp_status
+sp_dns_txt(struct sp_ctx *ctx, struct sp_span name, struct sp_names *ret)
+{
+	return ctx->host->dns_txt(ctx, name, ret);
+}
+
+static inline enum sp_status
+sp_dns_mx(struct sp_ctx *ctx, struct sp_span name, struct sp_mxs *ret)
+{
+	return ctx->host->dns_mx(ctx, name, ret);
+}
+
+static inline enum sp_status
+sp_dns_ptr(struct sp_ctx *ctx, const struct sp_ip *ip, struct sp_names *ret)
+{
+	return ctx->host->dns_ptr(ctx, ip, ret);
+}
+
+static inline enum sp_status
+sp_connect(struct sp_ctx *ctx, const char *endpoint, int64_t timeout_ms, struct sp_conn **ret)
+{
+	return ctx->host->connect(ctx, endpoint, timeout_ms, ret);
+}
+
+static inline enum sp_status
+sp_sleep(struct sp_ctx *ctx, int64_t ms)
+{
+	return ctx->host->sleep(ctx, ms);
+}
+
+static inline enum sp_status
+sp_blocking(struct sp_ctx *ctx, void (*fn)(void *), void *arg)
+{
+	return ctx->host->blocking(ctx, fn, arg);
+}
+
+static inline enum sp_status
+sp_header_add(struct sp_ctx *ctx, const char *name, struct sp_span value)
+{
+	return ctx->host->header_add(ctx, name, value);
+}
+
+static inline enum sp_status
+sp_header_remove(struct sp_ctx *ctx, const char *name, int occurrence)
+{
+	return ctx->host->header_remove(ctx, name, occurrence);
+}
+
+static inline enum sp_status
+sp_header_get(struct sp_ctx *ctx, size_t index, struct sp_header *ret)
+{
+	return ctx->host->header_get(ctx, index, ret);
+}
+
+static inline enum sp_status
+sp_body_get(struct sp_ctx *ctx, int64_t offset, struct sp_span *ret)
+{
+	return ctx->host->body_get(ctx, offset, ret);
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif
