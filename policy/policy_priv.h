@@ -1,0 +1,193 @@
+/*
+ * policy_priv.h - the compiled form, shared by the compiler's files and the evaluator.
+ *
+ * Everything hangs on struct policy's arena, but for tables, regexes and filter modules' own state.
+ * The compiler (source, lex, parse, check, ...) fills it in; after policy_compile() it is read-only.
+ */
+#ifndef POLICY_POLICY_PRIV_H
+#define POLICY_POLICY_PRIV_H
+
+#include "policy/policy.h"
+#include "policy/table/table.h"
+
+/* A place with its length, for carets. file: index into policy.files. */
+struct at {
+	unsigned file, line, column, len; /* line and column from 1, columns in bytes */
+};
+
+struct source_file {
+	const char *path; /* as named on the command line or in include, for messages */
+	struct sp_span text;
+	struct at included_from; /* line 0: nobody */
+};
+
+/* ---- expressions -------------------------------------------------------------------------- */
+
+enum expr_op {
+	EXPR_CONST,  /* value */
+	EXPR_FACT,   /* ref */
+	EXPR_SCORE,  /* "score": the sum that rules above have added so far */
+	EXPR_TAGGED, /* tagged "name": has a rule above set this tag; value.text */
+	EXPR_LOOKUP, /* table[left]: the table's value, or its default */
+	EXPR_NOT,
+	EXPR_AND,
+	EXPR_OR,
+	EXPR_EQ, /* left == right; for sets (SP_DOMAINS): left has right */
+	EXPR_NE,
+	EXPR_LT,
+	EXPR_LE,
+	EXPR_GT,
+	EXPR_GE,
+	EXPR_IN,    /* left in table; for a set: any member of left is */
+	EXPR_IN_LIST, /* left in (a, b, c): items */
+	EXPR_MATCH, /* left ~ /regex/: unknown when the match limit is hit */
+	EXPR_TRUTH  /* left as a condition: BOOL itself; text and sets: not empty */
+};
+
+struct expr {
+	enum expr_op op;
+	enum sp_type type; /* of its value; conditions are SP_BOOL */
+	struct at at;
+	struct expr *left, *right;
+	struct sp_value value;              /* CONST, TAGGED */
+	const struct sp_fact_ref *ref;      /* FACT */
+	const struct policy_table *table;   /* LOOKUP, IN */
+	struct expr **items;                /* IN_LIST */
+	size_t item_count;
+	void *regex;                        /* MATCH: pcre2_code */
+};
+
+struct policy_table {
+	struct sp_span name;
+	struct at at;
+	enum sp_type key, value; /* value SP_END: a set */
+	bool has_default;
+	struct sp_value fallback;
+	struct table *table;
+	const char *path; /* null: written in the policy itself */
+	bool used;
+};
+
+/* ---- rules -------------------------------------------------------------------------------- */
+
+/* "too big for {rcpt.domain}": literal and fact parts in turn. */
+struct template_part {
+	struct sp_span literal;
+	const struct sp_fact_ref *ref; /* null: the literal */
+};
+struct template {
+	struct template_part *parts;
+	size_t count;
+};
+
+enum rule_verb {
+	VERB_ACCEPT,
+	VERB_DISCARD,
+	VERB_DEFER,
+	VERB_REJECT, /* up to here: terminal */
+	VERB_ADD_HEADER,
+	VERB_REMOVE_HEADER,
+	VERB_SCORE,
+	VERB_TAG,
+	VERB_LOG,
+	VERB_FILTER
+};
+
+enum unknown_mode {
+	UNKNOWN_DEFAULT, /* the file's one default */
+	UNKNOWN_SKIP,    /* as if the condition were false */
+	UNKNOWN_VERDICT  /* rule.unknown */
+};
+
+/* A reply, of a terminal verb or of "on unknown". */
+struct reply {
+	enum policy_class verdict;
+	int code;                /* 250 for accept and discard */
+	struct sp_span enhanced; /* "5.7.1" */
+	struct template text;
+};
+
+struct policy_rule {
+	size_t index;
+	struct sp_span name;
+	struct at at;        /* of the name */
+	struct expr *condition; /* null: always */
+	enum rule_verb verb;
+	struct reply reply;  /* terminal verbs */
+	struct sp_span arg_name; /* header, tag; filter: its name */
+	struct template arg;     /* header value, log text */
+	double points;           /* VERB_SCORE */
+	size_t filter;           /* VERB_FILTER: index of the use */
+	enum unknown_mode on_unknown;
+	struct reply unknown; /* UNKNOWN_VERDICT */
+	bool shadow;
+	int pinned;           /* "at STAGE": a stage, or -1 */
+	const char *path;     /* for policy_rule_place() */
+
+	/* worked out by plan.c */
+	enum sp_stage known;  /* when all of its own facts are known (with the pin) */
+	enum sp_stage fires;  /* when it can have effect: no rule above can still decide otherwise */
+	const struct policy_rule *waits_for; /* the rule above that makes fires > known; or null */
+	const struct sp_fact_ref **reads;    /* facts of condition and templates, each once */
+	size_t read_count;
+	bool reads_rcpt;      /* reads a fact of one recipient */
+};
+
+struct policy_setting {
+	const struct policy_setting_decl *decl;
+	struct at at;
+	bool given;
+	int64_t integer;
+	struct sp_span *texts; /* NUL-ended each */
+	size_t text_count;
+	struct table *set;     /* DOMAINS, NETS written out in place */
+	const struct policy_table **tables; /* DOMAINS, NETS by table */
+	size_t table_count;
+};
+
+struct policy_block {
+	const struct policy_block_decl *decl;
+	struct sp_span name;
+	struct at at;
+	struct policy_setting *settings; /* in the order of decl->settings */
+	const char *path;
+};
+
+struct policy {
+	struct arena *arena;
+	const struct policy_env *env;
+	struct source_file *files;
+	size_t file_count;
+	struct policy_block *blocks;
+	size_t block_count;
+	struct policy_table **tables;
+	size_t table_count;
+	struct policy_filter *filters;
+	size_t filter_count;
+	struct sp_fact_ref **facts; /* by id */
+	size_t fact_count;
+	int **fact_ids; /* [filter][slot]: see policy_fact_id() */
+	struct policy_rule **rules;
+	size_t rule_count;
+	struct reply unknown; /* the file's default for unknown: defer 451 4.7.1 */
+	bool reads_rcpt;
+};
+
+/* ---- one function from each file of the compiler that others call --------------------------- */
+
+/* plan.c: stage inference over the checked rules: fills known, fires, waits_for, reads, reads_rcpt, p->reads_rcpt. */
+enum sp_status plan_infer(struct policy *p);
+/* For warnings: true when rule can never be reached because of a rule above (an unconditional verdict). */
+bool plan_unreachable(const struct policy *p, const struct policy_rule *rule, const struct policy_rule **ret_by);
+
+/* value.c */
+bool value_eq(const struct sp_value *a, const struct sp_value *b);
+/* <0, 0, >0; numbers of one type only. */
+int value_cmp(const struct sp_value *a, const struct sp_value *b);
+/* As a person reads it: 25M, 30s, "text", 192.0.2.1, pass. words: of an enum, may be null. */
+void value_print(struct buf *to, const struct sp_value *v, const char *const *words);
+
+/* show.c: an expression in the language's own words, as explain and plan print it. */
+void show_expr(struct buf *to, const struct expr *e);
+
+#endif
