@@ -1,0 +1,113 @@
+/*
+ * relay.h - the backend's side of a transaction (RFC 5321 4.5.3.2; CASES A.7, B.1, B.2, E.2).
+ *
+ * A struct relay_backend is one "backend NAME { }" in one worker: its addresses, what it offered at the last
+ * EHLO, and a pool of idle connections.  A struct relay belongs to one client session and holds at
+ * most one connection of it; the connection stays for the client's next transaction and goes to the pool after.
+ *
+ * What the backend says is untrusted text: every reply is parsed, classed and rebuilt.  No reply is upgraded, 421
+ * never reaches a client, and after our final dot nothing is ever sent again (P4, P6).
+ */
+#ifndef PROXY_RELAY_RELAY_H
+#define PROXY_RELAY_RELAY_H
+
+#include "policy/kit/arena.h"
+#include "proxy/net/net.h"
+#include "proxy/spool/spool.h"
+
+struct relay_timeouts { /* milliseconds */
+	int64_t connect, banner, ehlo, mail, rcpt, data, block, dot, quit;
+};
+extern const struct relay_timeouts relay_timeouts_default; /* CASES B.2: 10 s, 60, 60, 120, 120, 60, 180, 590, 5 */
+
+struct relay_config {
+	const char *name;
+	const char *helo;               /* our own name */
+	const struct net_endpoint *endpoints; /* tried in order; NET_HOST is looked up (A and AAAA) */
+	size_t endpoint_count;
+	const char *mx;                 /* instead: the domain whose MX hosts are tried, port 25; or null */
+	const char *sink;               /* instead: file messages as Maildir in this folder; or null */
+	size_t pool;                    /* idle connections kept, default 20; 0: none are kept over sessions */
+	int64_t pool_idle_ms;           /* default 30 s */
+	struct relay_timeouts timeouts;
+};
+
+struct relay_backend;
+/* Copies the configuration. Null: no memory. */
+struct relay_backend *relay_backend_new(const struct relay_config *c);
+void relay_backend_free(struct relay_backend **b); /* closes pooled connections with QUIT; no relay may be left */
+/* Closes idle connections that are past their time: to be called every few seconds. */
+void relay_backend_sweep(struct relay_backend *b);
+
+/* What EHLO said when last asked. */
+struct relay_offer {
+	bool known;        /* asked with success at least once */
+	bool pipelining, eightbit, enhanced, size;
+	int64_t size_max;  /* 0: no limit named */
+};
+struct relay_offer relay_backend_offer(const struct relay_backend *b);
+/* Asks now, if not known or older than max_age_ms; a failure leaves what was known. Suspends. */
+void relay_backend_probe(struct relay_backend *b, int64_t max_age_ms);
+
+/* A reply fit for the client: class as the backend's or 451; text clean, "\n" between lines, in the relay's memory
+ * until the next call. */
+struct relay_reply {
+	int code;
+	char enhanced[12];
+	struct sp_span text;
+	bool backend;      /* the backend's own words; else ours about it */
+};
+
+struct relay;
+struct relay *relay_new(struct relay_backend *b); /* null: no memory */
+/* The session ends: the connection goes to the pool if it is clean, else QUIT or close. Never suspends. */
+void relay_free(struct relay **r);
+
+/* Begins a transaction. Nothing is sent yet. deadline: the transaction's time budget; every later wait ends by it. */
+struct relay_envelope {
+	struct sp_span sender;  /* verbatim, "" for <> */
+	int64_t size;           /* -1: not given */
+	bool body_given, body_8bit;
+};
+enum sp_status relay_begin(struct relay *r, const struct relay_envelope *e, int64_t deadline_ms);
+/* One recipient. At the first: connects (or reuses), and sends MAIL and RCPT together where PIPELINING was offered.
+ * ret is always set: 250 class, or what the client is to be told. If MAIL was refused, each recipient gets that.
+ * A reused connection that turns out dead before any reply is replaced once. */
+void relay_rcpt(struct relay *r, struct sp_span address, struct relay_reply *ret);
+/* While the client uploads: sends NOOP when the connection has been idle for long (default 60 s), so that it lives.
+ * If it has gone, that is noted, and relay_send() replays the envelope once: all verdicts in the same class, else 451. */
+void relay_tick(struct relay *r);
+
+struct relay_message {
+	struct sp_span head;    /* wire form (dots stuffed): trace header, edited header */
+	struct spool *spool;    /* wire form, sealed; null: head is all */
+	int64_t from;           /* first octet of the spool to send */
+	/* Asked just before the final dot (P8): false means do not commit; the reply is then 451 4.3.0 with B0. */
+	bool (*commit)(void *arg);
+	void *arg;
+	int64_t reply_deadline_ms; /* until when the client can be told */
+};
+enum relay_outcome {
+	RELAY_NOT_SENT,  /* no dot was written: the backend has nothing */
+	RELAY_ANSWERED,  /* the backend answered our dot */
+	RELAY_UNKNOWN    /* dot written, no answer: it may or may not have it */
+};
+/* DATA, the message, the final dot, the backend's answer. Not one octet of DATA is sent before this is called. */
+enum relay_outcome relay_send(struct relay *r, const struct relay_message *m, struct relay_reply *ret);
+/* Ends the transaction without a message (refused, aborted, RSET): the connection is reset when next used. */
+void relay_abort(struct relay *r);
+/* Are there accepted recipients at the backend now? */
+size_t relay_accepted(const struct relay *r);
+
+/* For the log line; valid until the next relay_begin(). */
+struct relay_facts {
+	char peer[64];           /* address:port of the backend used; "-" */
+	struct sp_span queue_id; /* "" */
+	bool reused;             /* an idle connection served */
+	bool replayed;
+	const char *fault;       /* what went wrong, one word: refused timeout closed garbage 421 desync limit; or null */
+	int64_t connect_ns, dot_ns, reply_ns; /* time of connecting; when our dot was written; when its reply came */
+};
+const struct relay_facts *relay_facts(const struct relay *r);
+
+#endif
