@@ -1,0 +1,89 @@
+/*
+ * inspect.h - the search itself: one client's session and its transactions as filters and policy see them.
+ *
+ * It has no socket and no SMTP syntax: the SMTP session calls it stage by stage, and so does "sallyport explain".
+ * At each stage it runs the hooks of the filters that the policy wants, then asks the policy.  It owns the facts,
+ * the filters' memory, the evaluation of each recipient, and the edits, which are applied all together or not at all.
+ *
+ * Everything here may suspend (filters ask the DNS).
+ */
+#ifndef PROXY_INSPECT_INSPECT_H
+#define PROXY_INSPECT_INSPECT_H
+
+#include "policy/policy.h"
+#include "proxy/smtp/command.h"
+#include "proxy/smtp/header.h"
+#include "proxy/spool/spool.h"
+
+/* The facts that the program itself states (client.*, mail.* ...), for struct policy_env. */
+extern const struct policy_space inspect_spaces[];
+/* The services that modules get, for struct policy_env and each sp_ctx. */
+extern const struct sp_host inspect_host;
+
+struct inspect_client {
+	struct sp_ip ip;
+	uint16_t port;
+	struct sp_span listener; /* its name: the endpoint as written in the policy */
+	bool dry_run;            /* no trace in shared state; DNS is still asked */
+};
+
+struct inspect;
+/* One client session under one policy. Null: no memory. The policy must outlive it. */
+struct inspect *inspect_new(const struct policy *p, const struct inspect_client *c);
+void inspect_free(struct inspect **i); /* runs on_reset and on_close */
+
+/* Deadlines: until when filters may take their time at this stage. At expiry their facts are unknown. */
+struct policy_verdict inspect_connect(struct inspect *i, int64_t deadline_ms);
+struct policy_verdict inspect_helo(struct inspect *i, struct sp_span name, bool esmtp, int64_t deadline_ms);
+/* Facts tls.* and auth.*; texts are copied. inspect_tls also forgets the HELO name (RFC 3207 4.2). */
+void inspect_tls(struct inspect *i, struct sp_span version, struct sp_span cipher);
+void inspect_auth(struct inspect *i, struct sp_span user);
+
+/* Begins a transaction: budget_ms is for all of its filters together. */
+struct policy_verdict inspect_mail(struct inspect *i, const struct command_path *mail, int64_t budget_ms);
+/* A verdict on one recipient: undecided or accept means that it may go on to the backend. */
+struct policy_verdict inspect_rcpt(struct inspect *i, const struct address *rcpt, int64_t deadline_ms);
+/* What became of the recipient just inspected: taken by the backend, or not (then it is forgotten). */
+void inspect_rcpt_result(struct inspect *i, bool accepted);
+struct policy_verdict inspect_data(struct inspect *i, int64_t deadline_ms);
+
+/* Content octets as they come (dots unstuffed). wire_at: how many octets of the wire form lie before this span.
+ * Runs on_header, on_eoh, on_body. When the header is complete the policy is asked; see inspect_settled(). */
+enum sp_status inspect_content(struct inspect *i, struct sp_span bytes, int64_t wire_at);
+/* Has the policy refused already (at the header)? Then the rest need not be spooled nor shown. */
+bool inspect_settled(const struct inspect *i);
+/* Header faults found so far, bits of enum header_fault; number of Received fields. */
+unsigned inspect_header_faults(const struct inspect *i);
+unsigned inspect_received(const struct inspect *i);
+
+/* The message is complete: on_eom, then the verdict; with several recipients who disagree the strictest speaks
+ * for all. spool: sealed, wire form. Always decided. */
+struct policy_verdict inspect_end(struct inspect *i, struct spool *spool);
+
+/* What is to be sent when the verdict is accept: head is wire form (trace, added fields, and the edited header if any
+ * field was removed or replaced); from: first octet of the spool that follows it; body: instead of the spool's body, or
+ * null. SP_LIMIT, SP_SYSTEM, SP_INVALID: an edit cannot be applied: the message must be deferred, nothing is half-done. */
+struct inspect_output {
+	struct sp_span head;
+	int64_t from;
+	struct spool *body;
+};
+enum sp_status inspect_apply(struct inspect *i, struct sp_span trace, struct inspect_output *ret);
+
+/* Ends the transaction: on_reset, memory back. No effect outside of one. */
+void inspect_reset(struct inspect *i);
+
+/* ---- for the log line and for explain ---- */
+const struct policy_eval *inspect_eval(const struct inspect *i); /* of the last verdict; of the recipient it was for */
+const struct policy_host *inspect_policy_host(struct inspect *i); /* reads facts as the last evaluation did */
+/* Names of rules that fired without deciding: "mark,words(shadow)"; tags; log texts; edits "+X-Spam-Flag,-Subject";
+ * appended to the buffers given, null to leave out. */
+struct inspect_notes {
+	struct buf *rules, *tags, *logs, *edits;
+};
+void inspect_notes(const struct inspect *i, const struct inspect_notes *to);
+double inspect_score(const struct inspect *i);
+int64_t inspect_filter_ns(const struct inspect *i); /* time in hooks in this transaction */
+struct sp_span inspect_message_id(const struct inspect *i); /* value of Message-ID, "" if none */
+
+#endif
