@@ -14,17 +14,18 @@ struct address {
 	bool literal;          /* the domain is an address literal */
 };
 
-/* What is wrong, each with the reply of CASES A.5 by address_error_reply(). */
+/* What is wrong; command_parse_path() makes the reply. */
 enum address_error {
 	ADDRESS_OK,
 	ADDRESS_SYNTAX,      /* 501 5.1.3 (rcpt) or 501 5.1.7 (sender) */
 	ADDRESS_BRACKETS,    /* 501 5.5.4: not <...>, text around it, blanks inside */
 	ADDRESS_ROUTE,       /* 553 5.1.3: source route */
-	ADDRESS_LENGTH,      /* 501 5.1.3: local > 64, domain > 255, path > 256 */
-	ADDRESS_NOT_ASCII    /* 553 5.6.7: needs SMTPUTF8 */
+	ADDRESS_LENGTH,      /* 501, as above: local > 64, domain > 255, path > 256 */
+	ADDRESS_NOT_ASCII,   /* 553 5.6.7: needs SMTPUTF8 */
+	ADDRESS_NOT_UTF8     /* 501 5.5.2: octets above 127 that are not UTF-8 */
 };
 
-/* Parses "<...>" at the front of in; *used is where parameters begin. The null path only when null_ok.
+/* Parses "<...>" at the front of in; *used is just behind it: the end, or a blank and parameters. The null path only when null_ok.
  * "<postmaster>" without a domain is taken when bare_postmaster (RFC 5321 4.1.1.3). */
 struct address_rules {
 	bool null_ok, bare_postmaster;

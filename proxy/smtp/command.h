@@ -43,7 +43,8 @@ struct command_param {
 };
 enum { COMMAND_PARAMS = 16 };
 
-/* MAIL FROM:<...> [params] and RCPT TO:<...> [params]. Parameters known here: SIZE, BODY for MAIL (if offered); all others are
+/* MAIL FROM:<...> [params] and RCPT TO:<...> [params], from "FROM:" or "TO:" on. One blank after the colon is taken, since
+ * common clients write it; nothing else beside the grammar is. Parameters known here: SIZE, BODY for MAIL (if offered); all others are
  * 555 5.5.4; twice the same, too many, or a bad value 501 5.5.4. */
 struct command_path {
 	struct address address;
@@ -53,9 +54,10 @@ struct command_path {
 struct command_limits {
 	bool mail;         /* MAIL, else RCPT */
 	bool offer_size, offer_8bit;
-	bool quoted_local; /* else a quoted local part is 553 5.1.3 */
-	bool literals;     /* else an address literal is 550 5.1.2 */
+	bool quoted_local; /* else a quoted local part is 553 5.1.3 (MAIL: 5.1.7) */
+	bool literals;     /* else an address literal is 550 5.1.2 (MAIL: 5.1.7) */
 };
+/* *ret is set when the code is 0. */
 struct command_error command_parse_path(struct sp_span argument, const struct command_limits *limits,
 	struct command_path *ret);
 
