@@ -10,17 +10,19 @@
 enum { REPLY_LINES = 100, REPLY_OCTETS = 65536, REPLY_TEXT = 480 };
 
 /* Appends one reply of one or more lines ("\n" in text parts lines). enhanced null or "": left out. Octets outside of
- * printable ASCII become '?'; lines are cut at REPLY_TEXT. */
+ * printable ASCII become '?'; lines are cut at REPLY_TEXT, and REPLY_LINES of them are taken. A "\n" at the end adds no line. */
 void reply_add(struct buf *to, int code, const char *enhanced, struct sp_span text);
 
 /* A whole reply of the backend. */
 struct smtp_reply {
 	int code;                /* 200-599 */
-	char enhanced[12];       /* "" when there is none, or it does not fit the code's class */
-	struct buf text;         /* lines joined by "\n", without codes, not yet cleaned */
+	char enhanced[12];       /* of the first line; "" when there is none, or it does not fit the code's class */
+	struct buf text;         /* lines joined by "\n", without codes (enhanced ones of the code's class too), not yet
+	                          * cleaned but for CR and NUL, which are '?' */
 	unsigned lines;
 };
 
+/* REPLY_MORE: *used octets were taken, the rest of in is part of a line and must be shown again with more. */
 enum reply_result { REPLY_MORE, REPLY_OK, REPLY_BAD };
 
 /* Resumable: zeroed + reply_parser_init. */
