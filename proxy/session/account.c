@@ -1,0 +1,124 @@
+/*
+ * account.c - the one line that each connection and each transaction ends in (P11).
+ */
+#include "proxy/session/session_priv.h"
+
+#include <stdio.h>
+
+#include "policy/kit/span.h"
+#include "proxy/rt/rt.h"
+#include "proxy/session/log.h"
+
+enum { NOTES_MAX = 2048 };
+
+static void
+log_client(const struct session *s)
+{
+	char ip[46], text[64];
+
+	snprintf(text, sizeof(text), "[%s]:%u", span_from_ip(&s->ip, ip).ptr, s->port);
+	log_text("client", span_str(text));
+	log_text("helo", span_str(s->helo));
+	log_text("tls", span_str(stream_tls_version(s->stream)));
+}
+
+static void
+log_address(const char *key, struct sp_span address)
+{
+	char text[512];
+
+	snprintf(text, sizeof(text), "<%.*s>", (int)address.len, address.len > 0 ? address.ptr : "");
+	log_text(key, span_str(text));
+}
+
+static void
+log_notes(const struct session *s)
+{
+	struct buf rules, tags, logs, edits;
+	struct inspect_notes notes = { &rules, &tags, &logs, &edits };
+
+	buf_init(&rules, NOTES_MAX);
+	buf_init(&tags, NOTES_MAX);
+	buf_init(&logs, NOTES_MAX);
+	buf_init(&edits, NOTES_MAX);
+	inspect_notes(s->inspect, &notes);
+	log_real("score", inspect_score(s->inspect));
+	log_text("rules", buf_span(&rules));
+	log_text("tags", buf_span(&tags));
+	log_text("edits", buf_span(&edits));
+	if (logs.len > 0)
+		log_text("note", buf_span(&logs));
+	buf_fini(&rules);
+	buf_fini(&tags);
+	buf_fini(&logs);
+	buf_fini(&edits);
+}
+
+static void
+log_backend(const struct session *s)
+{
+	const struct relay_facts *f = s->tx->relay_begun ? relay_facts(s->relay) : NULL;
+
+	log_text("backend", f != NULL ? span_str(f->peer) : SPAN_LIT(""));
+	log_text("qid", f != NULL ? f->queue_id : SPAN_LIT(""));
+	if (f == NULL)
+		return;
+	if (f->fault != NULL)
+		log_text("fault", span_str(f->fault));
+	if (f->dot_ns > 0 && f->reply_ns >= f->dot_ns) {
+		log_seconds("t_backend", f->reply_ns - f->dot_ns);
+		log_seconds("t_window", s->tx->done_ns - f->dot_ns);
+	}
+}
+
+void
+account_transaction(const struct session *s)
+{
+	const struct transaction *tx = s->tx;
+	const struct policy_verdict *v = &tx->verdict;
+
+	log_begin("transaction");
+	log_text("tx", span_str(tx->id));
+	log_text("conn", span_str(s->id));
+	log_client(s);
+	log_address("from", tx->mail.address.text);
+	log_text("to", tx->rcpts);
+	log_int("nrcpt", (int64_t)tx->accepted);
+	log_int("refused", (int64_t)tx->refused);
+	log_text("msgid", inspect_message_id(s->inspect));
+	log_int("size", tx->octets);
+	log_notes(s);
+	log_text("verdict", span_str(tx->outcome));
+	log_text("by", span_str(tx->by));
+	log_text("rule", v->rule != NULL ? policy_rule_name(v->rule) : SPAN_LIT(""));
+	log_text("stage", span_str(policy_stage_name(v->rule != NULL ? v->stage : tx->stage)));
+	if (s->config->shadow)
+		log_text("would", span_str(policy_class_name(v->verdict)));
+	log_int("code", tx->code);
+	log_text("reply", tx->reply);
+	log_backend(s);
+	log_int("policy", s->config->generation);
+	log_seconds("t", tx->done_ns - tx->begin_ns);
+	log_seconds("t_filters", inspect_filter_ns(s->inspect));
+	log_text("dup", tx->dup ? SPAN_LIT("possible") : SPAN_LIT("no"));
+	log_end();
+}
+
+void
+account_connection(const struct session *s)
+{
+	log_begin("connection");
+	log_text("conn", span_str(s->id));
+	log_client(s);
+	log_text("listener", s->config->listener);
+	log_int("transactions", s->transactions);
+	log_int("accepted", s->accepted);
+	log_int("errors", s->errors);
+	log_text("verdict", span_str(s->verdict == POLICY_UNDECIDED ? "" : policy_class_name(s->verdict)));
+	log_text("rule", s->banner_rule);
+	log_text("end", span_str(s->end != NULL ? s->end : "client-gone"));
+	log_int("in", stream_octets_in(s->stream));
+	log_int("out", stream_octets_out(s->stream));
+	log_seconds("t", rt_now_ns() - s->begin_ns);
+	log_end();
+}

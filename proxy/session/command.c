@@ -1,0 +1,283 @@
+/*
+ * command.c - commands as rows {verb, states, check, proceed}, and the simple ones.
+ *
+ * A command is first allowed by its row's states, then checked without any effect, then carried out.
+ * RFC 5321 4.1.1, 4.1.4 (order), 2920 (pipelining), 1870, 2034, 6152, 3207.
+ */
+#include "proxy/session/session_priv.h"
+
+#include <stdio.h>
+
+#include "policy/kit/span.h"
+#include "proxy/net/tls.h"
+#include "proxy/rt/rt.h"
+
+struct command_row {
+	enum command_verb verb;
+	unsigned states;
+	struct command_error (*check)(const struct session *s, const struct command *c);
+	void (*proceed)(struct session *s, const struct command *c);
+	bool junk;      /* does no work: limited in number between two messages */
+	bool group_end; /* nothing may be sent behind it before its reply */
+};
+
+enum {
+	IN_TRANSACTION = STATE_MAIL | STATE_RCPT,
+	GREETED = STATE_READY | IN_TRANSACTION,
+	ANY = STATE_NEW | GREETED
+};
+
+static const struct command_error no_error;
+
+bool
+session_group_goes_on(const struct session *s)
+{
+	return stream_input(s->stream).len > s->line_used;
+}
+
+/* ---- checks --------------------------------------------------------------------------------- */
+
+static struct command_error
+check_helo(const struct session *s, const struct command *c)
+{
+	(void)s;
+	if (!address_helo_ok(c->argument))
+		return (struct command_error){ 501, "5.5.2",
+			"a domain name or address literal is expected after HELO and EHLO" };
+	return no_error;
+}
+
+static struct command_error
+check_bare(const struct session *s, const struct command *c)
+{
+	(void)s;
+	if (c->argument.len > 0)
+		return (struct command_error){ 501, "5.5.4", "this command takes no argument" };
+	return no_error;
+}
+
+static struct command_error
+check_argument(const struct session *s, const struct command *c)
+{
+	(void)s;
+	if (c->argument.len == 0)
+		return (struct command_error){ 501, "5.5.4", "an argument is expected" };
+	return no_error;
+}
+
+static struct command_error
+check_starttls(const struct session *s, const struct command *c)
+{
+	if (s->config->tls == NULL || stream_tls_active(s->stream))
+		return (struct command_error){ s->config->tls == NULL ? 502 : 503, "5.5.1", "TLS is not to be had now" };
+	return check_bare(s, c);
+}
+
+/* ---- the simple commands -------------------------------------------------------------------- */
+
+static int64_t
+offered_size(const struct session *s, const struct relay_offer *offer)
+{
+	int64_t own = s->config->limits.message_size;
+
+	return offer->known && offer->size_max > 0 && offer->size_max < own ? offer->size_max : own;
+}
+
+static void
+reply_ehlo(struct session *s)
+{
+	struct relay_offer offer = relay_backend_offer(s->backend);
+	char text[512];
+
+	snprintf(text, sizeof(text), "%s\nPIPELINING\nSIZE %lld%s%s\nENHANCEDSTATUSCODES\nHELP", s->config->hostname,
+		(long long)offered_size(s, &offer), offer.eightbit ? "\n8BITMIME" : "",
+		s->config->tls != NULL && !stream_tls_active(s->stream) ? "\nSTARTTLS" : "");
+	session_reply(s, 250, NULL, text);
+}
+
+/* EHLO also ends any transaction (RFC 5321 4.1.4). */
+static void
+proceed_helo(struct session *s, const struct command *c)
+{
+	struct policy_verdict v;
+
+	transaction_end(s);
+	s->state = STATE_NEW;
+	s->esmtp = c->verb == COMMAND_EHLO;
+	snprintf(s->helo, sizeof(s->helo), "%.*s", (int)c->argument.len, c->argument.ptr);
+	v = inspect_helo(s->inspect, span_str(s->helo), s->esmtp, rt_deadline(s->config->timeouts.filters));
+	if (verdict_stops(s, &v)) {
+		session_reply_verdict(s, &v);
+		return;
+	}
+	s->state = STATE_READY;
+	if (s->esmtp)
+		reply_ehlo(s);
+	else
+		session_reply(s, 250, NULL, s->config->hostname);
+}
+
+static void
+proceed_rset(struct session *s, const struct command *c)
+{
+	(void)c;
+	transaction_end(s);
+	session_reply(s, 250, "2.0.0", "ok");
+}
+
+static void
+proceed_noop(struct session *s, const struct command *c)
+{
+	(void)c;
+	session_reply(s, 250, "2.0.0", "ok");
+}
+
+static void
+proceed_vrfy(struct session *s, const struct command *c)
+{
+	(void)c;
+	session_reply(s, 252, "2.5.2", "not verified here; send the mail and see");
+}
+
+static void
+proceed_help(struct session *s, const struct command *c)
+{
+	(void)c;
+	session_reply(s, 214, "2.0.0", "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY QUIT HELP");
+}
+
+static void
+proceed_quit(struct session *s, const struct command *c)
+{
+	(void)c;
+	transaction_end(s);
+	session_reply(s, 221, "2.0.0", "bye");
+	s->done = true;
+	s->end = "quit";
+}
+
+/* What was learnt in the clear is forgotten (RFC 3207 4.2). */
+static void
+proceed_starttls(struct session *s, const struct command *c)
+{
+	(void)c;
+	session_reply(s, 220, "2.0.0", "go ahead");
+	stream_consume(s->stream, s->line_used);
+	s->line_used = 0;
+	if (!session_flush(s))
+		return;
+	if (stream_tls_accept(s->stream, s->config->tls, rt_deadline(30000)) != SP_OK) {
+		s->done = s->peer_gone = true;
+		s->end = "tls";
+		return;
+	}
+	s->state = STATE_NEW;
+	s->helo[0] = '\0';
+	inspect_tls(s->inspect, span_str(stream_tls_version(s->stream)), span_str(stream_tls_cipher(s->stream)));
+}
+
+/* The octets that would follow are not commands, so the connection cannot go on (CASES B01). */
+static void
+proceed_bdat(struct session *s, const struct command *c)
+{
+	(void)c;
+	session_reply(s, 502, "5.5.1", "BDAT was not offered");
+	s->done = true;
+	s->end = "bdat";
+}
+
+static void
+proceed_http(struct session *s, const struct command *c)
+{
+	(void)c;
+	session_reply(s, 521, "5.5.1", "this is a mail server");
+	s->done = true;
+	s->end = "not-smtp";
+}
+
+static void
+proceed_unknown(struct session *s, const struct command *c)
+{
+	(void)c;
+	session_error(s, 502, "5.5.1", "command not implemented");
+}
+
+static const struct command_row rows[] = {
+	{ COMMAND_EHLO, ANY, check_helo, proceed_helo, false, true },
+	{ COMMAND_HELO, ANY, check_helo, proceed_helo, false, true },
+	{ COMMAND_MAIL, STATE_READY, NULL, session_mail, false, false },
+	{ COMMAND_RCPT, IN_TRANSACTION, NULL, session_rcpt, false, false },
+	{ COMMAND_DATA, IN_TRANSACTION, check_bare, session_data, false, true },
+	{ COMMAND_RSET, ANY, check_bare, proceed_rset, true, false },
+	{ COMMAND_NOOP, ANY, NULL, proceed_noop, true, false },
+	{ COMMAND_VRFY, ANY, check_argument, proceed_vrfy, true, false },
+	{ COMMAND_HELP, ANY, NULL, proceed_help, true, false },
+	{ COMMAND_QUIT, ANY | STATE_REFUSED, NULL, proceed_quit, false, false },
+	{ COMMAND_STARTTLS, STATE_NEW | STATE_READY, check_starttls, proceed_starttls, false, true },
+	{ COMMAND_BDAT, ANY, NULL, proceed_bdat, false, false },
+	{ COMMAND_HTTP, ANY | STATE_REFUSED, NULL, proceed_http, false, false },
+	{ COMMAND_EXPN, ANY, NULL, proceed_unknown, false, false },
+	{ COMMAND_AUTH, ANY, NULL, proceed_unknown, false, false },
+	{ COMMAND_UNKNOWN, ANY, NULL, proceed_unknown, false, false },
+};
+
+/* ---- dispatch ------------------------------------------------------------------------------- */
+
+static const struct command_row *
+row_of(enum command_verb verb)
+{
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (rows[i].verb == verb)
+			return &rows[i];
+	return &rows[sizeof(rows) / sizeof(rows[0]) - 1];
+}
+
+static const char *
+wrong_state_text(const struct session *s, const struct command *c)
+{
+	if (s->state == STATE_REFUSED)
+		return "this connection was refused; only QUIT is left";
+	if (s->state == STATE_NEW)
+		return "say EHLO or HELO first";
+	if (c->verb == COMMAND_MAIL)
+		return "a transaction is open already";
+	if (s->state == STATE_READY)
+		return "say MAIL first";
+	return "not in this order";
+}
+
+static bool
+too_much_junk(struct session *s, const struct command_row *row)
+{
+	if (!row->junk || ++s->junk <= s->config->limits.junk)
+		return false;
+	session_goodbye(s, "4.7.0", "too many commands that do no work", "junk");
+	return true;
+}
+
+void
+session_command(struct session *s, struct sp_span line)
+{
+	struct command c = command_parse(line);
+	const struct command_row *row = row_of(c.verb);
+	struct command_error e = no_error;
+
+	if (too_much_junk(s, row))
+		return;
+	if (row->group_end && session_group_goes_on(s)) {
+		session_reply(s, 554, "5.5.0", "protocol error: wait for the reply to this command");
+		s->done = true;
+		s->end = "synchronization";
+		return;
+	}
+	if ((row->states & s->state) == 0) {
+		session_error(s, 503, "5.5.1", wrong_state_text(s, &c));
+		return;
+	}
+	if (row->check != NULL)
+		e = row->check(s, &c);
+	if (e.code != 0)
+		session_error(s, e.code, e.enhanced, e.text);
+	else
+		row->proceed(s, &c);
+}

@@ -1,0 +1,371 @@
+/*
+ * envelope.c - MAIL and RCPT: strict parse, limits, relay control, filters and policy, then the backend.
+ *
+ * RFC 5321 3.3, 4.1.1.2, 4.1.1.3, 7.8; relay control before any rule (closed by default).
+ */
+#include "proxy/session/session_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/kit/span.h"
+#include "proxy/rt/rt.h"
+#include "proxy/session/log.h"
+
+enum {
+	TX_ARENA_BLOCK = 2048,
+	TX_ARENA_MAX = 4 << 20,
+	LOGGED_RCPTS = 1024,      /* octets of recipients in the log line */
+	TX_BUDGET_MS = 3600 * 1000 /* of a whole transaction; the waits in it have shorter ends of their own */
+};
+
+/* ---- verdicts and replies ------------------------------------------------------------------- */
+
+bool
+verdict_stops(const struct session *s, const struct policy_verdict *v)
+{
+	return !s->config->shadow && (v->verdict == POLICY_REJECT || v->verdict == POLICY_DEFER);
+}
+
+static void
+transaction_note(struct session *s, int code, struct sp_span text, const char *by)
+{
+	struct transaction *tx = s->tx;
+
+	tx->code = code;
+	tx->by = by;
+	tx->reply = arena_copy(tx->arena, text);
+	tx->outcome = code >= 500 ? "reject" : code >= 400 ? "defer" : "accept";
+}
+
+void
+transaction_reply(struct session *s, int code, const char *enhanced, struct sp_span text, const char *by)
+{
+	char line[REPLY_TEXT + 32];
+
+	transaction_note(s, code, text, by);
+	snprintf(line, sizeof(line), "%.*s (tx=%s)", (int)(text.len > REPLY_TEXT ? REPLY_TEXT : text.len),
+		text.len > 0 ? text.ptr : "", s->tx->id);
+	session_reply(s, code, enhanced, line);
+}
+
+void
+session_reply_verdict(struct session *s, const struct policy_verdict *v)
+{
+	char enhanced[16];
+
+	snprintf(enhanced, sizeof(enhanced), "%.*s", (int)v->enhanced.len, v->enhanced.len > 0 ? v->enhanced.ptr : "");
+	if (s->tx == NULL) {
+		s->banner_rule = v->rule != NULL ? policy_rule_name(v->rule) : s->banner_rule;
+		s->verdict = v->verdict;
+		session_reply_span(s, v->code, enhanced, v->text);
+		return;
+	}
+	s->tx->verdict = *v;
+	transaction_reply(s, v->code, enhanced, v->text, "policy");
+}
+
+/* ---- MAIL ----------------------------------------------------------------------------------- */
+
+static bool
+transaction_begin(struct session *s, const struct command_path *mail)
+{
+	struct arena *arena = arena_new(TX_ARENA_BLOCK, TX_ARENA_MAX);
+	struct transaction *tx = arena == NULL ? NULL : arena_alloc(arena, sizeof(*tx));
+	struct address *a;
+
+	if (tx == NULL) {
+		arena_free(&arena);
+		return false;
+	}
+	tx->arena = arena;
+	tx->mail = *mail;
+	a = &tx->mail.address;
+	a->text = arena_copy(arena, mail->address.text);
+	a->local = span_of(a->text.ptr, mail->address.local.len);
+	a->domain = span_from(a->text, a->text.len - mail->address.domain.len);
+	tx->begin_ns = rt_now_ns();
+	tx->outcome = "abort";
+	tx->by = "client";
+	session_id(tx->id);
+	s->tx = tx;
+	s->transactions++;
+	return true;
+}
+
+/* Is there room for a message at all (CASES B.3, spool)? */
+static bool
+disk_full(const struct session *s)
+{
+	static int64_t looked_ms, free_octets = -1;
+
+	if (rt_now_ms() - looked_ms > 1000 || looked_ms == 0) {
+		looked_ms = rt_now_ms();
+		free_octets = spool_disk_free();
+	}
+	return free_octets >= 0 && free_octets < 2 * s->config->limits.message_size;
+}
+
+static struct command_error
+parse_mail(const struct session *s, const struct command *c, struct command_path *mail)
+{
+	struct command_limits limits = { .mail = true, .offer_size = s->esmtp, .offer_8bit = s->esmtp,
+		.quoted_local = s->config->quoted_local, .literals = true };
+	struct command_error e = command_parse_path(c->argument, &limits, mail);
+
+	if (e.code == 0 && mail->size > s->config->limits.message_size)
+		e = (struct command_error){ 552, "5.3.4", "message too big: more than this server takes" };
+	else if (e.code == 0 && disk_full(s))
+		e = (struct command_error){ 452, "4.3.1", "not enough disk space, try again later" };
+	return e;
+}
+
+void
+session_mail(struct session *s, const struct command *c)
+{
+	struct command_path mail;
+	struct command_error e = parse_mail(s, c, &mail);
+	struct policy_verdict v;
+
+	if (e.code != 0) {
+		session_error(s, e.code, e.enhanced, e.text);
+		return;
+	}
+	if (!transaction_begin(s, &mail)) {
+		session_reply(s, 451, "4.3.0", "out of memory, try again later");
+		return;
+	}
+	s->tx->stage = SP_MAIL;
+	v = inspect_mail(s->inspect, &s->tx->mail, s->config->timeouts.filters);
+	if (verdict_stops(s, &v)) {
+		session_reply_verdict(s, &v);
+		transaction_end(s);
+		return;
+	}
+	s->state = STATE_MAIL;
+	session_reply(s, 250, "2.1.0", "ok");
+}
+
+/* ---- who may relay -------------------------------------------------------------------------- */
+
+/* A local part that asks the next host to route on: user%other@ours, other!user@ours. */
+static bool
+routes_on(struct sp_span local)
+{
+	return span_find(local, '%') < local.len || span_find(local, '!') < local.len ||
+		span_find(local, '@') < local.len;
+}
+
+static bool
+may_relay(const struct session *s, const struct address *rcpt)
+{
+	char text[256];
+	struct sp_span domain;
+
+	if (policy_setting_has_ip(s->config->block, "relay for", &s->ip))
+		return true;
+	if (routes_on(rcpt->local))
+		return false;
+	if (s->config->relay_all || rcpt->domain.len == 0) /* <postmaster> is always ours */
+		return true;
+	if (rcpt->domain.len >= sizeof(text))
+		return false;
+	domain = address_domain_fold(rcpt->domain, text);
+	return policy_setting_has_domain(s->config->block, "relay to", domain);
+}
+
+/* ---- RCPT ----------------------------------------------------------------------------------- */
+
+static void
+refused_rcpt(struct session *s, const struct address *rcpt, const char *rule)
+{
+	s->tx->refused++;
+	log_begin("recipient");
+	log_text("tx", span_str(s->tx->id));
+	log_text("to", rcpt->text);
+	log_int("code", s->tx->code);
+	log_text("by", span_str(s->tx->by));
+	log_text("rule", span_str(rule));
+	log_text("reply", s->tx->reply);
+	log_end();
+	if (++s->bad_recipients > s->config->limits.bad_recipients)
+		session_goodbye(s, "4.7.0", "too many refused recipients", "bad-recipients");
+}
+
+static void
+refuse_rcpt(struct session *s, const struct address *rcpt, const struct command_error *e, const char *by)
+{
+	transaction_reply(s, e->code, e->enhanced, span_str(e->text), by);
+	refused_rcpt(s, rcpt, "");
+}
+
+static void
+note_accepted(struct session *s, struct sp_span address)
+{
+	struct transaction *tx = s->tx;
+	char *text;
+
+	tx->accepted++;
+	s->state = STATE_RCPT;
+	if (tx->rcpts.len > LOGGED_RCPTS)
+		return;
+	text = arena_printf(tx->arena, "%.*s%s<%.*s>", (int)tx->rcpts.len, tx->rcpts.len > 0 ? tx->rcpts.ptr : "",
+		tx->rcpts.len > 0 ? "," : "", (int)address.len, address.ptr);
+	if (text != NULL)
+		tx->rcpts = span_str(text);
+}
+
+static bool
+begin_relay(struct session *s)
+{
+	struct transaction *tx = s->tx;
+	struct relay_envelope e = { .sender = tx->mail.address.text, .size = tx->mail.size,
+		.body_given = tx->mail.body_given, .body_8bit = tx->mail.body_8bit };
+
+	if (s->relay == NULL)
+		s->relay = relay_new(s->backend);
+	if (s->relay == NULL || relay_begin(s->relay, &e, rt_deadline(TX_BUDGET_MS)) != SP_OK)
+		return false;
+	tx->relay_begun = true;
+	return true;
+}
+
+static bool
+hold_rcpt(struct session *s, struct sp_span address)
+{
+	struct transaction *tx = s->tx;
+	struct sp_span *held = tx->held;
+
+	if ((tx->held_count & (tx->held_count + 1)) == 0) { /* room for 1, 3, 7, ... */
+		held = arena_alloc(tx->arena, (2 * tx->held_count + 1) * sizeof(*held));
+		if (held == NULL)
+			return false;
+		if (tx->held_count > 0)
+			memcpy(held, tx->held, tx->held_count * sizeof(*held));
+		tx->held = held;
+	}
+	held[tx->held_count] = arena_copy(tx->arena, address);
+	return held[tx->held_count++].ptr != NULL;
+}
+
+static void
+ask_backend(struct session *s, struct sp_span address, struct relay_reply *ret)
+{
+	*ret = (struct relay_reply){ .code = 451, .enhanced = "4.3.0", .text = SPAN_LIT("out of memory, try again later") };
+	if (s->config->relay_late) {
+		if (hold_rcpt(s, address))
+			*ret = (struct relay_reply){ .code = 250, .enhanced = "2.1.5", .text = SPAN_LIT("ok") };
+	} else if (s->tx->relay_begun || begin_relay(s)) {
+		relay_rcpt(s->relay, address, ret);
+	}
+}
+
+static void
+offer_rcpt(struct session *s, const struct address *rcpt)
+{
+	struct relay_reply reply;
+
+	ask_backend(s, rcpt->text, &reply);
+	inspect_rcpt_result(s->inspect, reply_class(reply.code) == 2);
+	if (reply_class(reply.code) == 2) {
+		note_accepted(s, rcpt->text);
+		session_reply(s, 250, "2.1.5", "ok");
+		return;
+	}
+	transaction_reply(s, reply.code, reply.enhanced, reply.text, "backend");
+	refused_rcpt(s, rcpt, "");
+}
+
+static struct command_error
+parse_rcpt(const struct session *s, const struct command *c, struct command_path *ret)
+{
+	struct command_limits limits = { .mail = false, .quoted_local = s->config->quoted_local };
+
+	return command_parse_path(c->argument, &limits, ret);
+}
+
+static void
+inspect_one_rcpt(struct session *s, const struct address *rcpt)
+{
+	struct policy_verdict v = inspect_rcpt(s->inspect, rcpt, rt_deadline(s->config->timeouts.filters));
+	char rule[128];
+
+	s->tx->stage = SP_RCPT;
+	if (!verdict_stops(s, &v)) {
+		offer_rcpt(s, rcpt);
+		return;
+	}
+	snprintf(rule, sizeof(rule), "%.*s", v.rule == NULL ? 0 : (int)policy_rule_name(v.rule).len,
+		v.rule == NULL ? "" : policy_rule_name(v.rule).ptr);
+	session_reply_verdict(s, &v);
+	inspect_rcpt_result(s->inspect, false);
+	refused_rcpt(s, rcpt, rule);
+}
+
+void
+session_rcpt(struct session *s, const struct command *c)
+{
+	static const struct command_error denied = { 550, "5.7.1", "relaying denied" };
+	static const struct command_error too_many = { 452, "4.5.3", "too many recipients" };
+	struct command_path rcpt;
+	struct command_error e = parse_rcpt(s, c, &rcpt);
+
+	if (e.code != 0) {
+		session_error(s, e.code, e.enhanced, e.text);
+		return;
+	}
+	if (s->tx->accepted >= s->config->limits.recipients)
+		refuse_rcpt(s, &rcpt.address, &too_many, "limit");
+	else if (!may_relay(s, &rcpt.address))
+		refuse_rcpt(s, &rcpt.address, &denied, "relay");
+	else
+		inspect_one_rcpt(s, &rcpt.address);
+}
+
+/* ---- the end -------------------------------------------------------------------------------- */
+
+/* Recipients that were held back go out now; SMTP has one reply left, so the strictest refusal speaks for all. */
+bool
+envelope_relay_late(struct session *s)
+{
+	struct relay_reply worst = { 0 };
+
+	for (size_t i = 0; i < s->tx->held_count; i++) {
+		struct relay_reply reply;
+
+		if (i == 0 && !begin_relay(s)) {
+			transaction_reply(s, 451, "4.3.0", SPAN_LIT("out of memory, try again later"), "limit");
+			return false;
+		}
+		relay_rcpt(s->relay, s->tx->held[i], &reply);
+		if (reply_class(reply.code) != 2 && reply_class(reply.code) > reply_class(worst.code)) {
+			worst = reply;
+			worst.text = arena_copy(s->tx->arena, reply.text);
+		}
+	}
+	if (worst.code == 0)
+		return true;
+	transaction_reply(s, worst.code, worst.enhanced, worst.text, "backend");
+	return false;
+}
+
+void
+transaction_end(struct session *s)
+{
+	struct arena *arena;
+
+	if (s->tx == NULL)
+		return;
+	if (s->tx->done_ns == 0)
+		s->tx->done_ns = rt_now_ns();
+	account_transaction(s);
+	if (s->tx->relay_begun)
+		relay_abort(s->relay);
+	inspect_reset(s->inspect);
+	arena = s->tx->arena; /* tx itself lives in it */
+	s->tx = NULL;
+	arena_free(&arena);
+	if (s->state != STATE_NEW)
+		s->state = STATE_READY;
+}

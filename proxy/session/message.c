@@ -1,0 +1,317 @@
+/*
+ * message.c - DATA, from 354 to the reply to the final dot.
+ *
+ * The octets go through the data parser into the spool and past the filters; at the client's dot the verdict falls;
+ * only then does the backend see DATA, and just before our own dot we look once more whether the client is
+ * there and the commit deadline has not passed (RFC 5321 4.1.1.4, 4.5.3.2; RFC 1047; CASES A.1, A.6, B.1).
+ */
+#include "proxy/session/session_priv.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "policy/kit/span.h"
+#include "proxy/rt/rt.h"
+#include "proxy/smtp/data.h"
+
+enum { TICK_MS = 30 * 1000 };
+
+/* One message on its way in. */
+struct upload {
+	struct session *s;
+	struct data_parser parser;
+	struct spool *spool;
+	enum sp_status inspect_status;
+	int64_t block_deadline; /* for the next piece */
+	int64_t slow_ms, slow_octets; /* when and at which count the present measure of speed began */
+};
+
+/* ---- receiving ------------------------------------------------------------------------------ */
+
+static enum sp_status
+upload_wire(void *arg, struct sp_span bytes)
+{
+	struct upload *u = arg;
+
+	return inspect_settled(u->s->inspect) ? SP_OK : spool_write(u->spool, bytes);
+}
+
+static enum sp_status
+upload_content(void *arg, struct sp_span bytes)
+{
+	struct upload *u = arg;
+
+	if (u->inspect_status == SP_OK && !inspect_settled(u->s->inspect))
+		u->inspect_status = inspect_content(u->s->inspect, bytes, u->parser.wire_at);
+	return SP_OK; /* a filter's trouble is the policy's business, not the spool's */
+}
+
+/* At least min_rate octets a second, measured over the slow window (CASES SL01). */
+static bool
+too_slow(struct upload *u)
+{
+	const struct session_timeouts *t = &u->s->config->timeouts;
+	int64_t now = rt_now_ms(), octets = stream_octets_in(u->s->stream);
+
+	if (now - u->slow_ms < t->slow)
+		return false;
+	if (octets - u->slow_octets < t->min_rate * (now - u->slow_ms) / 1000)
+		return true;
+	u->slow_ms = now;
+	u->slow_octets = octets;
+	return false;
+}
+
+/* Waits for the next piece in slices, so that the waiting backend can be kept alive meanwhile. */
+static enum sp_status
+upload_wait(struct upload *u)
+{
+	enum sp_status st;
+
+	for (;;) {
+		int64_t slice = rt_deadline(TICK_MS);
+		bool last = slice >= u->block_deadline;
+
+		st = stream_fill(u->s->stream, last ? u->block_deadline : slice);
+		if (u->s->tx->relay_begun)
+			relay_tick(u->s->relay);
+		if (st != SP_TIMEOUT || last)
+			return st;
+		if (too_slow(u))
+			return SP_TIMEOUT;
+	}
+}
+
+static void
+upload_failed(struct session *s, enum sp_status st)
+{
+	s->tx->outcome = "abort";
+	s->done = true;
+	if (st == SP_TIMEOUT) {
+		s->tx->by = "limit";
+		session_goodbye(s, "4.4.2", "the message came too slowly", "timeout");
+	} else if (st == SP_CANCELED) {
+		s->tx->by = "drain";
+		session_goodbye(s, "4.3.2", "closing for maintenance, try again later", "drain");
+	} else {
+		s->tx->by = "client";
+		s->peer_gone = true;
+		s->end = "client-gone";
+	}
+}
+
+/* Reads to the true end of data; false: the connection is of no more use. */
+static bool
+upload_receive(struct upload *u)
+{
+	const struct data_sink sink = { .wire = upload_wire, .content = upload_content, .arg = u };
+	struct stream *stream = u->s->stream;
+	enum sp_status st;
+
+	u->slow_ms = rt_now_ms();
+	u->slow_octets = stream_octets_in(stream);
+	for (;;) {
+		struct sp_span in = stream_input(stream);
+		size_t used;
+		bool end;
+
+		u->block_deadline = rt_deadline(u->s->config->timeouts.block);
+		if (in.len == 0)
+			st = upload_wait(u);
+		else
+			st = spool_reserve(u->spool, in.len, u->block_deadline);
+		if (st == SP_OK && too_slow(u))
+			st = SP_TIMEOUT;
+		if (st != SP_OK) {
+			upload_failed(u->s, st);
+			return false;
+		}
+		if (in.len == 0)
+			continue;
+		end = data_feed(&u->parser, in, &sink, &used);
+		stream_consume(stream, used);
+		if (end)
+			return true;
+	}
+}
+
+/* ---- judging -------------------------------------------------------------------------------- */
+
+static struct command_error
+upload_fault(const struct upload *u)
+{
+	const struct session *s = u->s;
+	unsigned faults = u->parser.faults, header = inspect_header_faults(s->inspect);
+
+	if (faults & (DATA_BARE_LF | DATA_BARE_CR))
+		return (struct command_error){ 550, "5.5.2", "bare CR or LF in the message: lines end in CR LF" };
+	if (faults & DATA_NUL)
+		return (struct command_error){ 550, "5.6.0", "NUL in the message" };
+	if (faults & DATA_TOO_BIG)
+		return (struct command_error){ 552, "5.3.4", "message too big: more than this server takes" };
+	if (faults & DATA_LONG_LINE)
+		return (struct command_error){ 550, "5.6.0", "a line of the message is too long" };
+	if (header & (HEADER_TOO_BIG | HEADER_TOO_MANY))
+		return (struct command_error){ 552, "5.3.4", "message header too big" };
+	if (header & HEADER_BAD_NAME)
+		return (struct command_error){ 550, "5.6.0", "a header field has blanks before its colon" };
+	if (inspect_received(s->inspect) > s->config->limits.hops)
+		return (struct command_error){ 554, "5.4.6", "too many hops: this mail is in a loop" };
+	if (u->parser.sink_status != SP_OK)
+		return (struct command_error){ 452, "4.3.1", "not enough disk space, try again later" };
+	return (struct command_error){ 0, NULL, NULL };
+}
+
+static struct sp_span
+trace_header(const struct session *s)
+{
+	char ip[46], date[64] = "";
+	time_t now = time(NULL);
+	struct tm tm;
+	const struct transaction *tx = s->tx;
+	const char *with = !s->esmtp ? "SMTP" : stream_tls_active(s->stream) ? "ESMTPS" : "ESMTP";
+	char *text;
+
+	if (gmtime_r(&now, &tm) != NULL)
+		strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S +0000", &tm);
+	text = arena_printf(tx->arena, "Received: from %s ([%s%s])\r\n\tby %s (Sallyport) with %s id %s%s%.*s;\r\n\t%s\r\n",
+		s->helo, s->ip.family == 6 ? "IPv6:" : "", span_from_ip(&s->ip, ip).ptr, s->config->hostname, with,
+		tx->id, tx->accepted == 1 ? "\r\n\tfor " : "", tx->accepted == 1 ? (int)tx->rcpts.len : 0,
+		tx->rcpts.ptr != NULL ? tx->rcpts.ptr : "", date);
+	return span_str(text);
+}
+
+/* ---- committing ----------------------------------------------------------------------------- */
+
+/* Asked by the relay just before our final dot (P8). */
+static bool
+commit(void *arg)
+{
+	struct session *s = arg;
+
+	if (session_hurrying() || co_cancelled())
+		s->tx->by = "drain";
+	else if (rt_now_ms() > s->tx->dot_ms + s->config->timeouts.commit)
+		s->tx->by = "limit";
+	else if (stream_peer_gone(s->stream))
+		s->tx->by = "client";
+	else
+		return s->past_dot = true;
+	return false;
+}
+
+static void
+upload_deliver(struct upload *u)
+{
+	struct session *s = u->s;
+	struct inspect_output out;
+	struct relay_reply reply;
+	struct relay_message m = { .commit = commit, .arg = s,
+		.reply_deadline_ms = s->tx->dot_ms + s->config->timeouts.reply };
+	enum relay_outcome outcome;
+
+	if (inspect_apply(s->inspect, trace_header(s), &out) != SP_OK) {
+		transaction_reply(s, 451, "4.3.0", SPAN_LIT("an edit of the message failed"), "filter");
+		return;
+	}
+	m.head = out.head;
+	m.spool = out.body != NULL ? out.body : u->spool;
+	m.from = out.from;
+	if (s->config->relay_late && !envelope_relay_late(s))
+		return;
+	outcome = relay_send(s->relay, &m, &reply);
+	s->past_dot = false;
+	s->tx->dup = outcome == RELAY_UNKNOWN;
+	if (outcome == RELAY_ANSWERED && reply_class(reply.code) == 2) {
+		s->tx->code = reply.code;
+		s->tx->by = "backend";
+		s->tx->reply = arena_copy(s->tx->arena, reply.text);
+		s->tx->outcome = "accept";
+		s->accepted++;
+		s->junk = 0;
+		session_reply_span(s, reply.code, reply.enhanced, reply.text);
+	} else {
+		const char *by = s->tx->by;
+
+		transaction_reply(s, reply.code, reply.enhanced, reply.text, "backend");
+		if (outcome == RELAY_UNKNOWN)
+			s->tx->outcome = "unknown";
+		else if (outcome == RELAY_NOT_SENT && strcmp(by, "client") != 0)
+			s->tx->by = by;
+	}
+}
+
+static void
+upload_judge(struct upload *u)
+{
+	struct session *s = u->s;
+	struct command_error fault = upload_fault(u);
+	struct policy_verdict v;
+
+	if (fault.code == 0 && spool_seal(u->spool) != SP_OK)
+		fault = (struct command_error){ 452, "4.3.1", "not enough disk space, try again later" };
+	if (fault.code != 0) {
+		transaction_reply(s, fault.code, fault.enhanced, span_str(fault.text), "limit");
+		return;
+	}
+	v = inspect_end(s->inspect, u->spool);
+	s->tx->verdict = v;
+	if (verdict_stops(s, &v)) {
+		session_reply_verdict(s, &v);
+	} else if (v.verdict == POLICY_DISCARD && !s->config->shadow) {
+		session_reply_verdict(s, &v);
+		s->tx->outcome = "discard";
+	} else {
+		upload_deliver(u);
+	}
+}
+
+/* ---- DATA ----------------------------------------------------------------------------------- */
+
+static void
+upload_run(struct session *s)
+{
+	struct upload u = { .s = s, .spool = spool_new() };
+	struct data_config config = { .max_octets = s->config->limits.message_size,
+		.max_line = s->config->limits.text_line, .space = s->config->space };
+
+	if (u.spool == NULL) {
+		transaction_reply(s, 451, "4.3.0", SPAN_LIT("out of memory, try again later"), "limit");
+		return;
+	}
+	data_init(&u.parser, &config);
+	session_reply(s, 354, NULL, "go ahead, end with a dot on a line of its own");
+	if (session_flush(s) && upload_receive(&u)) {
+		s->tx->dot_ns = rt_now_ns();
+		s->tx->dot_ms = rt_now_ms();
+		s->tx->octets = u.parser.octets;
+		s->tx->stage = SP_EOM;
+		upload_judge(&u);
+		s->tx->done_ns = rt_now_ns();
+		if (!session_flush(s) && strcmp(s->tx->outcome, "accept") == 0)
+			s->tx->dup = true; /* the backend has it, the client does not know */
+	}
+	spool_free(&u.spool);
+}
+
+void
+session_data(struct session *s, const struct command *c)
+{
+	struct policy_verdict v;
+
+	(void)c;
+	if (s->state == STATE_MAIL) {
+		session_error(s, 554, "5.5.1", "no valid recipients");
+		return;
+	}
+	stream_consume(s->stream, s->line_used);
+	s->line_used = 0;
+	s->tx->stage = SP_DATA;
+	v = inspect_data(s->inspect, rt_deadline(s->config->timeouts.filters));
+	if (verdict_stops(s, &v))
+		session_reply_verdict(s, &v);
+	else
+		upload_run(s);
+	transaction_end(s);
+}

@@ -1,0 +1,358 @@
+/*
+ * session.c - a session's life: banner, command lines, limits, farewell.
+ *
+ * The session struct lives on its coroutine's stack; what a transaction needs lives in that transaction's arena.
+ * RFC 5321 3.1 (opening), 3.8 (421), 4.5.3.2 (time-outs); CASES A.3, A.6.
+ */
+#include "proxy/session/session_priv.h"
+
+#include <sys/random.h>
+
+#include "policy/kit/must.h"
+#include "policy/kit/span.h"
+#include "proxy/rt/rt.h"
+#include "proxy/session/log.h"
+
+enum { REPLY_SCRATCH = 65536, STRICT_FAULTS = 3 };
+
+/* All sessions of this worker, so that draining can reach them. */
+struct member {
+	struct member *next, **self;
+	struct co *co;
+	const struct session *session;
+};
+static struct member *members;
+static bool draining, hurrying;
+
+void
+session_id(char to[static SESSION_TXID])
+{
+	static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+	static uint64_t state;
+	uint64_t z;
+
+	if (state == 0)
+		MUST(getrandom(&state, sizeof(state), 0) == sizeof(state));
+	z = state += 0x9e3779b97f4a7c15u; /* a Weyl sequence, mixed: distinct for 2^64 steps */
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+	for (int i = 0; i < SESSION_TXID - 1; i++, z >>= 5)
+		to[i] = digits[z & 31];
+	to[SESSION_TXID - 1] = '\0';
+}
+
+int64_t
+session_command_deadline(const struct session *s)
+{
+	return rt_deadline(s->config->timeouts.command);
+}
+
+/* ---- replies -------------------------------------------------------------------------------- */
+
+void
+session_reply_span(struct session *s, int code, const char *enhanced, struct sp_span text)
+{
+	buf_clear(&s->reply);
+	reply_add(&s->reply, code, enhanced, text);
+	if (!s->peer_gone &&
+		stream_write(s->stream, buf_span(&s->reply), rt_deadline(s->config->timeouts.command)) != SP_OK)
+		s->peer_gone = s->done = true;
+	if (s->reply.room > 1024)
+		buf_fini(&s->reply);
+}
+
+void
+session_reply(struct session *s, int code, const char *enhanced, const char *text)
+{
+	session_reply_span(s, code, enhanced, span_str(text));
+}
+
+bool
+session_flush(struct session *s)
+{
+	if (!s->peer_gone && stream_flush(s->stream, rt_deadline(s->config->timeouts.command)) != SP_OK) {
+		s->peer_gone = s->done = true;
+		s->end = "client-gone";
+	}
+	return !s->peer_gone;
+}
+
+void
+session_goodbye(struct session *s, const char *enhanced, const char *text, const char *why)
+{
+	char line[300];
+
+	snprintf(line, sizeof(line), "%s %s", s->config->hostname, text);
+	session_reply(s, 421, enhanced, line);
+	s->done = true;
+	s->end = why;
+}
+
+void
+session_error(struct session *s, int code, const char *enhanced, const char *text)
+{
+	if (++s->errors > s->config->limits.errors) {
+		session_goodbye(s, "4.7.0", "too many errors", "errors");
+		return;
+	}
+	session_reply(s, code, enhanced, text);
+}
+
+/* ---- lines ---------------------------------------------------------------------------------- */
+
+static void
+strict_fault(struct session *s, const char *text)
+{
+	session_error(s, 500, "5.5.2", text);
+	if (!s->done && ++s->strict_faults >= STRICT_FAULTS) {
+		s->done = true;
+		s->end = "bad-lines";
+	}
+}
+
+/* Waits for octets of the next command; false: the session is over. */
+static bool
+more_input(struct session *s, int64_t deadline)
+{
+	enum sp_status st;
+
+	if (!session_flush(s))
+		return false;
+	if (s->tx == NULL && draining)
+		st = SP_CANCELED;
+	else if (s->tx == NULL)
+		st = stream_fill_interruptible(s->stream, deadline);
+	else
+		st = stream_fill(s->stream, deadline);
+	if (st == SP_OK)
+		return true;
+	if (st == SP_CANCELED)
+		session_goodbye(s, "4.3.2", "closing for maintenance, try again later", "drain");
+	else if (st == SP_TIMEOUT)
+		session_goodbye(s, "4.4.2", "timed out waiting for a command", "timeout");
+	else
+		s->end = s->end != NULL ? s->end : "client-gone";
+	s->peer_gone |= st == SP_GONE;
+	s->done = true;
+	return false;
+}
+
+/* An over-long line: told once, thrown away up to twice the limit, then the end (CASES P08). */
+static void
+long_line(struct session *s, bool first)
+{
+	if (first)
+		session_error(s, 500, "5.5.2", "line too long");
+	if (!s->done && s->lines.skipped > 2 * SESSION_LINE) {
+		s->done = true;
+		s->end = "line-limit";
+	}
+}
+
+/* One line's worth of input is looked at; true: line is a command line of *used octets. */
+static bool
+take_line(struct session *s, struct sp_span *line, size_t *used, bool *starved)
+{
+	bool skipping = s->lines.skipped > 0;
+
+	*starved = false;
+	switch (line_next(&s->lines, stream_input(s->stream), SESSION_LINE, line, used)) {
+	case LINE_OK:
+		if (!skipping)
+			return true;
+		break;
+	case LINE_MORE:
+		*starved = *used == 0;
+		if (skipping)
+			long_line(s, false);
+		break;
+	case LINE_LONG:
+		long_line(s, !skipping);
+		break;
+	case LINE_BARE_LF:
+		session_error(s, 500, "5.5.2", "bare LF in a command: lines end in CR LF");
+		break;
+	case LINE_BARE_CR:
+		strict_fault(s, "bare CR in a command: lines end in CR LF");
+		break;
+	case LINE_NUL:
+		strict_fault(s, "NUL in a command");
+		break;
+	}
+	stream_consume(s->stream, *used);
+	return false;
+}
+
+static void
+command_loop(struct session *s)
+{
+	int64_t deadline = session_command_deadline(s);
+
+	while (!s->done) {
+		struct sp_span line;
+		size_t used;
+		bool starved;
+
+		if (take_line(s, &line, &used, &starved)) {
+			s->line_used = used;
+			session_command(s, line);
+			stream_consume(s->stream, s->line_used);
+			s->line_used = 0;
+			deadline = session_command_deadline(s);
+		} else if (starved && !s->done) {
+			(void)more_input(s, deadline);
+		}
+	}
+}
+
+/* ---- the opening ---------------------------------------------------------------------------- */
+
+/* The client must wait for our banner (RFC 5321 3.1); what comes before it is not read as commands. */
+static bool
+spoke_first(struct session *s)
+{
+	if (s->config->timeouts.greet > 0 &&
+		stream_fill_interruptible(s->stream, rt_deadline(s->config->timeouts.greet)) == SP_GONE) {
+		s->done = s->peer_gone = true;
+		s->end = "client-gone";
+		return false;
+	}
+	if (!stream_pending(s->stream) || stream_peer_gone(s->stream))
+		return false;
+	session_reply(s, 554, "5.5.0", "protocol error: you spoke before the greeting");
+	s->done = true;
+	s->end = "pregreet";
+	return true;
+}
+
+static void
+refuse_connection(struct session *s, const struct policy_verdict *v)
+{
+	s->banner_rule = policy_rule_name(v->rule);
+	s->verdict = v->verdict;
+	if (v->verdict == POLICY_DEFER) {
+		char text[REPLY_TEXT];
+
+		snprintf(text, sizeof(text), "%.*s", (int)v->text.len, v->text.ptr);
+		session_goodbye(s, "4.7.0", text, "policy");
+		return;
+	}
+	session_reply_span(s, 554, "5.7.1", v->text);
+	s->state = STATE_REFUSED;
+	s->banner_code = 554;
+}
+
+static void
+greet(struct session *s)
+{
+	struct policy_verdict v;
+	char text[300];
+
+	if (spoke_first(s) || s->done)
+		return;
+	v = inspect_connect(s->inspect, rt_deadline(s->config->timeouts.filters));
+	if (verdict_stops(s, &v)) {
+		refuse_connection(s, &v);
+		return;
+	}
+	snprintf(text, sizeof(text), "%s ESMTP Sallyport", s->config->hostname);
+	session_reply(s, 220, NULL, text);
+	s->banner_code = 220;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------ */
+
+static void
+member_join(struct member *m, const struct session *s)
+{
+	*m = (struct member){ .next = members, .self = &members, .co = co_self(), .session = s };
+	if (members != NULL)
+		members->self = &m->next;
+	members = m;
+}
+
+static void
+member_leave(struct member *m)
+{
+	*m->self = m->next;
+	if (m->next != NULL)
+		m->next->self = m->self;
+}
+
+static void
+session_run(struct session *s, const char *refuse)
+{
+	if (refuse != NULL) {
+		session_goodbye(s, "4.7.0", refuse, "refused");
+		return;
+	}
+	if (draining) {
+		session_goodbye(s, "4.3.2", "closing for maintenance, try again later", "drain");
+		return;
+	}
+	s->inspect = inspect_new(s->config->policy,
+		&(struct inspect_client){ .ip = s->ip, .port = s->port, .listener = s->config->listener });
+	if (s->inspect == NULL) {
+		session_goodbye(s, "4.3.0", "out of memory, try again later", "memory");
+		return;
+	}
+	greet(s);
+	command_loop(s);
+}
+
+void
+session_serve(struct stream *stream, const struct session_start *start)
+{
+	struct session s = {
+		.config = start->config,
+		.backend = start->backend,
+		.stream = stream,
+		.state = STATE_NEW,
+		.ip = start->ip,
+		.port = start->port,
+		.begin_ns = rt_now_ns(),
+	};
+	struct member m;
+
+	session_id(s.id);
+	buf_init(&s.reply, REPLY_SCRATCH);
+	member_join(&m, &s);
+	session_run(&s, start->refuse);
+	transaction_end(&s);
+	(void)session_flush(&s);
+	member_leave(&m);
+	account_connection(&s);
+	relay_free(&s.relay);
+	inspect_free(&s.inspect);
+	buf_fini(&s.reply);
+	stream_free(&s.stream);
+}
+
+void
+session_drain(void)
+{
+	draining = true;
+	for (struct member *m = members; m != NULL; m = m->next)
+		co_interrupt(m->co);
+}
+
+bool
+session_draining(void)
+{
+	return draining;
+}
+
+bool
+session_hurrying(void)
+{
+	return hurrying;
+}
+
+void
+session_hurry(void)
+{
+	hurrying = true;
+	for (struct member *m = members; m != NULL; m = m->next)
+		if (!m->session->past_dot)
+			co_cancel(m->co);
+}

@@ -1,0 +1,69 @@
+/*
+ * session.h - one client's SMTP session (RFC 5321, 1870, 2034, 2920, 6152), written straight down as a coroutine.
+ *
+ * It owns the bytes and the state automaton; it asks proxy/inspect what filters and policy say and proxy/relay
+ * what the backend says, and carries out the strictest of them.
+ */
+#ifndef PROXY_SESSION_SESSION_H
+#define PROXY_SESSION_SESSION_H
+
+#include "policy/policy.h"
+#include "proxy/net/net.h"
+#include "proxy/relay/relay.h"
+
+struct tls_context;
+
+struct session_limits {
+	int64_t message_size;  /* octets */
+	size_t header_size, text_line;
+	size_t recipients;     /* of one transaction: 452 4.5.3 above */
+	unsigned errors, junk, bad_recipients; /* per session: then 421 4.7.0 */
+	unsigned hops;         /* Received fields: 554 5.4.6 above */
+};
+
+struct session_timeouts { /* milliseconds */
+	int64_t command;    /* a whole command line */
+	int64_t block;      /* between two pieces of a message */
+	int64_t slow;       /* over so long a time at least min_rate octets a second must come */
+	int64_t min_rate;
+	int64_t commit;     /* from the client's dot to ours: else 451 */
+	int64_t reply;      /* from the client's dot until which it can be told */
+	int64_t filters;    /* all filters of a transaction together */
+	int64_t greet;      /* silence before the banner; 0: none */
+};
+
+/* A listener as its sessions see it. Shared, const, lives with the policy. */
+struct session_config {
+	struct sp_span listener; /* as written in the policy: its name */
+	const char *hostname;
+	const struct policy *policy;
+	const struct policy_block *block; /* for "relay to" and "relay for" */
+	bool relay_all;   /* what the backend takes, is taken: only from loopback to where the operator said so */
+	bool relay_late;  /* the backend sees no RCPT before the verdict */
+	bool space;       /* bare CR, LF, NUL become spaces; else refused */
+	bool quoted_local;
+	struct tls_context *tls; /* null: STARTTLS is not offered */
+	struct session_limits limits;
+	struct session_timeouts timeouts;
+	unsigned generation;     /* of the policy, for the log */
+	bool shadow;             /* the whole policy only reports */
+};
+
+struct session_start {
+	const struct session_config *config;
+	struct relay_backend *backend;
+	struct sp_ip ip;
+	uint16_t port;
+	const char *refuse; /* not null: say 421 with this text and close (limits, draining) */
+};
+
+/* Serves until the client or we end it; frees the stream. Runs in a coroutine. */
+void session_serve(struct stream *stream, const struct session_start *start);
+
+/* From now on sessions are told 421 4.3.2 at the next command boundary outside of a transaction. */
+void session_drain(void);
+bool session_draining(void);
+/* After this, transactions that have not reached our final dot are cut off too. */
+void session_hurry(void);
+
+#endif
