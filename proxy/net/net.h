@@ -15,7 +15,9 @@ struct net_endpoint {
 	enum { NET_IP, NET_HOST, NET_UNIX } kind;
 	struct sp_ip ip;        /* NET_IP; family 0: any */
 	uint16_t port;
-	char text[256];         /* NUL-ended: the host name or the path; NET_IP: as printed */
+	/* NUL-ended: NET_HOST the name, NET_UNIX the path, NET_IP the whole endpoint as printed,
+	 * "192.0.2.1:25", "[2001:db8::1]:25", "*:25". */
+	char text[256];
 };
 /* default_port 0: a port must be written. SP_INVALID. */
 enum sp_status net_endpoint_parse(struct sp_span text, uint16_t default_port, struct net_endpoint *ret);
