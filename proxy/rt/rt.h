@@ -29,7 +29,9 @@ int64_t rt_deadline(int64_t ms);
 
 enum sp_status rt_init(void); /* after fork, once in each process that waits */
 void rt_fini(void);
-void rt_run(void);  /* until rt_stop() has been called, or nothing is left to wait for */
+/* Until rt_stop() has been called, or nothing is left to wait for: no coroutine that time, a descriptor
+ * or a thread can wake, no watch, no signal. Timers and idle functions alone don't keep it running. */
+void rt_run(void);
 void rt_stop(void);
 /* Calls fn(arg) from the loop when the signal comes. */
 enum sp_status rt_on_signal(int signo, void (*fn)(void *), void *arg);
@@ -48,7 +50,8 @@ void rt_watch_free(struct rt_watch **w);
 struct co;
 
 /* Starts fn(arg) at once, on a pooled stack of its own, until its first wait; the co is freed when
- * fn returns. SP_SYSTEM: no memory for a stack. ret may be null. */
+ * fn returns. Called by a coroutine it only queues fn, to start when the caller waits. SP_SYSTEM: no memory
+ * for a stack. ret may be null; it is set before fn starts, and may have ended when this returns. */
 enum sp_status co_start(void (*fn)(void *), void *arg, struct co **ret);
 struct co *co_self(void); /* null on the main stack */
 void co_cancel(struct co *co);
@@ -81,7 +84,8 @@ bool rt_event_wake_one(struct rt_event *e); /* false: nobody waited */
 void rt_event_wake_all(struct rt_event *e);
 
 /* Runs fn(arg) on a thread of the pool (2 threads, made at first use) and suspends until it is done;
- * SP_TIMEOUT is not possible: fn always ends before this returns. SP_SYSTEM: no thread. */
+ * SP_TIMEOUT is not possible: fn always ends before this returns. SP_OK: fn has run, also when the coroutine
+ * was cancelled meanwhile; SP_CANCELED: it was before, fn has not run; SP_SYSTEM: no thread. */
 enum sp_status rt_blocking(void (*fn)(void *), void *arg);
 
 #endif
