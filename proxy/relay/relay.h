@@ -26,7 +26,8 @@ struct relay_config {
 	const struct net_endpoint *endpoints; /* tried in order; NET_HOST is looked up (A and AAAA) */
 	size_t endpoint_count;
 	const char *mx;                 /* instead: the domain whose MX hosts are tried, port 25; or null */
-	const char *sink;               /* instead: file messages as Maildir in this folder; or null */
+	const char *sink;               /* instead: file messages as Maildir in this folder (made if its parent is there),
+	                                 * with Return-Path and Delivered-To put in front; or null */
 	size_t pool;                    /* idle connections kept, default 20; 0: none are kept over sessions */
 	int64_t pool_idle_ms;           /* default 30 s */
 	struct relay_timeouts timeouts;
@@ -35,7 +36,8 @@ struct relay_config {
 struct relay_backend;
 /* Copies the configuration. Null: no memory. */
 struct relay_backend *relay_backend_new(const struct relay_config *c);
-void relay_backend_free(struct relay_backend **b); /* closes pooled connections with QUIT; no relay may be left */
+/* Closes pooled connections with QUIT. No relay may be left, and rt_fini() must not have been called. */
+void relay_backend_free(struct relay_backend **b);
 /* Closes idle connections that are past their time: to be called every few seconds. */
 void relay_backend_sweep(struct relay_backend *b);
 
@@ -96,7 +98,8 @@ enum relay_outcome {
 enum relay_outcome relay_send(struct relay *r, const struct relay_message *m, struct relay_reply *ret);
 /* Ends the transaction without a message (refused, aborted, RSET): the connection is reset when next used. */
 void relay_abort(struct relay *r);
-/* Are there accepted recipients at the backend now? */
+/* Recipients of this transaction that the backend accepted. It stays so when the backend is lost afterwards;
+ * relay_send() then gives the 451. */
 size_t relay_accepted(const struct relay *r);
 
 /* For the log line; valid until the next relay_begin(). */
@@ -105,8 +108,10 @@ struct relay_facts {
 	struct sp_span queue_id; /* "" */
 	bool reused;             /* an idle connection served */
 	bool replayed;
-	const char *fault;       /* what went wrong, one word: refused timeout closed garbage 421 desync limit; or null */
-	int64_t connect_ns, dot_ns, reply_ns; /* time of connecting; when our dot was written; when its reply came */
+	const char *fault;       /* what went wrong, one word; or null: refused timeout closed garbage 421 desync limit dns
+	                          * noroute greeting extension replay commit spool disk local */
+	int64_t connect_ns;      /* how long connecting and greeting took; 0: nothing was connected */
+	int64_t dot_ns, reply_ns; /* by rt_now_ns(): when our dot was written; when its reply came (or was given up) */
 };
 const struct relay_facts *relay_facts(const struct relay *r);
 

@@ -1,0 +1,167 @@
+/*
+ * open.c - a new connection: address, banner, EHLO (RFC 5321 3.1, 4.2.4, 5.1; CASES F01-F10, R03, R08).
+ *
+ * An address that does not greet us is left for the next; the last one's fault is what the client hears of.
+ */
+#include "proxy/relay/relay_priv.h"
+
+#include "policy/kit/span.h"
+
+/* The word at the front of an EHLO line, and the rest. */
+static void
+offer_line(struct relay_offer *offer, struct sp_span line)
+{
+	size_t end = span_find(line, ' ');
+	struct sp_span word = span_head(line, end), rest = span_trim(span_from(line, end));
+	uint64_t size = 0;
+
+	if (span_ieq(word, SPAN_LIT("PIPELINING")))
+		offer->pipelining = true;
+	else if (span_ieq(word, SPAN_LIT("8BITMIME")))
+		offer->eightbit = true;
+	else if (span_ieq(word, SPAN_LIT("ENHANCEDSTATUSCODES")))
+		offer->enhanced = true;
+	else if (span_ieq(word, SPAN_LIT("SIZE"))) {
+		offer->size = true;
+		/* a number that we cannot hold limits nothing */
+		if (span_to_u64(rest, INT64_MAX, &size) == SP_OK)
+			offer->size_max = (int64_t)size;
+	}
+}
+
+static struct relay_offer
+offer_parse(struct sp_span text)
+{
+	struct relay_offer offer = { .known = true };
+	size_t end = span_find(text, '\n');
+
+	/* the first line is the greeting */
+	while (end < text.len) {
+		text = span_from(text, end + 1);
+		end = span_find(text, '\n');
+		offer_line(&offer, span_trim(span_head(text, end)));
+	}
+	return offer;
+}
+
+/* A banner or greeting that is not a 2xx: temporary in its own words, permanent in ours. */
+static enum relay_fault
+open_refused(const struct conn *c, struct answer *why)
+{
+	enum relay_fault fault = FAULT_GREETING;
+
+	switch (reply_class(conn_last(c)->code)) {
+	case 4:
+		fault = conn_last(c)->code == 421 ? FAULT_BUSY : FAULT_GREETING;
+		answer_deferred(why, conn_last(c), "4.3.2");
+		return fault;
+	case 5:
+		break;
+	default:
+		fault = FAULT_GARBAGE;
+	}
+	answer_fault(why, fault);
+	return fault;
+}
+
+/* Says EHLO or HELO; FAULT_NONE when any reply came. */
+static enum relay_fault
+open_hello(struct conn *c, const struct relay_config *config, bool extended, int64_t limit_ms)
+{
+	int64_t deadline = earlier(limit_ms, rt_deadline(config->timeouts.ehlo));
+	enum relay_fault fault = stream_input(c->stream).len > 0 ? FAULT_DESYNC : FAULT_NONE;
+
+	if (fault == FAULT_NONE)
+		fault = conn_write(c, extended ? SPAN_LIT("EHLO ") : SPAN_LIT("HELO "), deadline);
+	if (fault == FAULT_NONE)
+		fault = conn_write(c, span_str(config->helo), deadline);
+	if (fault == FAULT_NONE)
+		fault = conn_write(c, SPAN_LIT("\r\n"), deadline);
+	if (fault == FAULT_NONE)
+		fault = conn_flush(c, deadline);
+	if (fault == FAULT_NONE)
+		fault = conn_reply_ehlo(c, deadline);
+	return fault;
+}
+
+static enum relay_fault
+open_greet(struct conn *c, const struct relay_config *config, int64_t limit_ms, struct answer *why)
+{
+	enum relay_fault fault = conn_reply(c, earlier(limit_ms, rt_deadline(config->timeouts.banner)));
+
+	if (fault == FAULT_NONE && reply_class(conn_last(c)->code) != 2)
+		return open_refused(c, why);
+	if (fault == FAULT_NONE)
+		fault = open_hello(c, config, true, limit_ms);
+	if (fault == FAULT_NONE && reply_class(conn_last(c)->code) == 2) {
+		c->offer = offer_parse(buf_span(&conn_last(c)->text));
+		return FAULT_NONE;
+	}
+	if (fault == FAULT_NONE && reply_class(conn_last(c)->code) == 5)
+		fault = open_hello(c, config, false, limit_ms);
+	if (fault != FAULT_NONE) {
+		answer_fault(why, fault);
+		return fault;
+	}
+	if (reply_class(conn_last(c)->code) != 2)
+		return open_refused(c, why);
+	c->offer = (struct relay_offer){ .known = true };
+	return FAULT_NONE;
+}
+
+static enum relay_fault
+open_one(struct relay_backend *b, const struct net_endpoint *e, int64_t limit_ms, struct answer *why,
+	struct conn **ret)
+{
+	struct stream *s = NULL;
+	struct conn *c;
+	enum relay_fault fault;
+	enum sp_status st = stream_connect(e, earlier(limit_ms, rt_deadline(b->config.timeouts.connect)), &s);
+
+	if (st != SP_OK) {
+		fault = st == SP_CANCELED || st == SP_SYSTEM ? FAULT_LOCAL :
+			st == SP_TIMEOUT ? FAULT_NOANSWER : FAULT_REFUSED;
+		answer_fault(why, fault);
+		return fault;
+	}
+	c = conn_new(s, e->text);
+	if (c == NULL) {
+		answer_fault(why, FAULT_LOCAL);
+		return FAULT_LOCAL;
+	}
+	fault = open_greet(c, &b->config, limit_ms, why);
+	if (fault == FAULT_NONE)
+		*ret = c;
+	else if (fault == FAULT_GREETING)
+		conn_quit(&c);
+	else
+		conn_free(&c);
+	return fault;
+}
+
+enum relay_fault
+backend_open(struct relay_backend *b, int64_t deadline_ms, struct answer *why, struct conn **ret)
+{
+	struct route route;
+	struct net_endpoint e;
+	enum relay_fault fault = FAULT_NONE;
+	bool tried = false;
+
+	route_init(&route, &b->config);
+	while (route_next(&route, deadline_ms, &e)) {
+		tried = true;
+		fault = open_one(b, &e, deadline_ms, why, ret);
+		if (fault == FAULT_NONE || fault == FAULT_LOCAL || rt_now_ms() >= deadline_ms)
+			break;
+	}
+	if (!tried) {
+		fault = route.fault != FAULT_NONE ? route.fault : FAULT_NOROUTE;
+		answer_fault(why, fault);
+	}
+	route_fini(&route);
+	if (fault == FAULT_NONE) {
+		b->offer = (*ret)->offer;
+		b->asked_ms = rt_now_ms();
+	}
+	return fault;
+}

@@ -1,0 +1,173 @@
+/*
+ * relay_priv.h - what the parts of the relay share: answers, connections, the backend with its pool.
+ *
+ * answer.c words what the client is told; conn.c speaks on one connection; route.c says which addresses there are;
+ * open.c greets; backend.c keeps idle connections; relay.c runs the envelope; send.c the message; sink.c files
+ * it on disk instead.
+ */
+#ifndef PROXY_RELAY_RELAY_PRIV_H
+#define PROXY_RELAY_RELAY_PRIV_H
+
+#include "policy/kit/arena.h"
+#include "policy/kit/buf.h"
+#include "proxy/relay/relay.h"
+#include "proxy/rt/rt.h"
+#include "proxy/smtp/reply.h"
+
+/* What can go wrong at the backend. Each has a word for the log and a reply of ours (answer.c). */
+enum relay_fault {
+	FAULT_NONE,
+	FAULT_REFUSED,   /* no connection, on any address */
+	FAULT_NOANSWER,  /* an address does not answer at all */
+	FAULT_TIMEOUT,
+	FAULT_CLOSED,    /* EOF or reset */
+	FAULT_GARBAGE,   /* not a reply, or one of a class that does not fit the command */
+	FAULT_BUSY,      /* 421 */
+	FAULT_DESYNC,    /* it spoke unasked */
+	FAULT_LIMIT,     /* its reply is too long */
+	FAULT_DNS,       /* its name could not be looked up now */
+	FAULT_NOROUTE,   /* its name has no address, or says that it takes no mail */
+	FAULT_GREETING,  /* it refuses our banner or EHLO exchange for good */
+	FAULT_EXTENSION, /* it no longer offers what the client was offered */
+	FAULT_REPLAY,    /* asked again after a lost connection, it answered otherwise */
+	FAULT_COMMIT,    /* we were told not to commit */
+	FAULT_SPOOL,     /* the message cannot be read back */
+	FAULT_DISK,      /* the sink cannot write */
+	FAULT_LOCAL,     /* memory, or the session is being ended */
+	FAULTS
+};
+
+/* The last answer, and the memory of its text. */
+struct answer {
+	int code;
+	char enhanced[12];
+	bool backend;
+	struct buf text;
+};
+void answer_init(struct answer *a);
+void answer_fini(struct answer *a);
+void answer_own(struct answer *a, int code, const char *enhanced, struct sp_span text);
+void answer_fault(struct answer *a, enum relay_fault fault);
+/* The backend's own code and text, but for 421, which becomes 451. */
+void answer_backend(struct answer *a, const struct smtp_reply *reply);
+/* Its text under our 451; its enhanced code too, if that is a temporary one. */
+void answer_deferred(struct answer *a, const struct smtp_reply *reply, const char *enhanced);
+void answer_out(const struct answer *a, struct relay_reply *ret);
+const char *fault_word(enum relay_fault fault);
+
+/* One connection to a backend, between two commands except inside a call. */
+struct conn {
+	struct conn *next; /* in the pool */
+	struct stream *stream;
+	struct reply_parser parser; /* the last reply is in parser.reply until the next is read */
+	bool replied;      /* parser holds a reply that is used up */
+	struct relay_offer offer;
+	bool dirty;        /* a MAIL was sent since the last end of a transaction: RSET before the next */
+	int64_t idle_ms;   /* since when it has been in the pool */
+	char peer[64];
+};
+/* Takes the stream over, null included. Null: no memory. */
+struct conn *conn_new(struct stream *s, const char *peer);
+/* Closes at once, without a word. Accepts null. */
+void conn_free(struct conn **c);
+/* Writes QUIT and closes; does not wait for the answer. Only between commands; from any stack, before rt_fini(). */
+void conn_quit(struct conn **c);
+enum relay_fault conn_write(struct conn *c, struct sp_span bytes, int64_t deadline_ms);
+enum relay_fault conn_flush(struct conn *c, int64_t deadline_ms);
+/* Reads one whole reply by the deadline, however slowly it drips in. */
+enum relay_fault conn_reply(struct conn *c, int64_t deadline_ms);
+/* The same for EHLO: lines past the 64th are thrown away. */
+enum relay_fault conn_reply_ehlo(struct conn *c, int64_t deadline_ms);
+/* Has it spoken unasked, or gone? Looks, does not wait. */
+bool conn_stirred(struct conn *c);
+/* Before a command: if it has stirred, what that is: CLOSED, BUSY (its goodbye), or DESYNC. */
+enum relay_fault conn_quiet(struct conn *c);
+enum relay_fault fault_of(enum sp_status st);
+
+static inline const struct smtp_reply *
+conn_last(const struct conn *c)
+{
+	return &c->parser.reply;
+}
+
+static inline int64_t
+earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+struct relay_backend {
+	struct arena *arena; /* the configuration's */
+	struct relay_config config;
+	struct relay_offer offer;
+	int64_t asked_ms;    /* when EHLO last said it */
+	int64_t quiet_until; /* no probe before, since the last one failed */
+	bool probing;
+	struct rt_event probed;
+	struct conn *idle;   /* newest first */
+	size_t idle_count;
+	size_t relays;
+	uint64_t filed;      /* messages in the sink */
+};
+
+/* Connects to the first address that greets us. On failure why says what the client is told. */
+enum relay_fault backend_open(struct relay_backend *b, int64_t deadline_ms, struct answer *why, struct conn **ret);
+/* An idle connection that is still good, or null. */
+struct conn *backend_take(struct relay_backend *b);
+/* Keeps it, or closes it with QUIT. */
+void backend_give(struct relay_backend *b, struct conn **c);
+
+/* The addresses of a backend, one after the other. */
+struct route {
+	const struct relay_config *config;
+	size_t host;         /* next endpoint, or next MX */
+	bool mx_asked;
+	struct sp_mxs mxs;
+	struct sp_addrs addrs; /* of the present host */
+	size_t addr;
+	uint16_t port;
+	struct arena *arena; /* made when a name is looked up */
+	enum relay_fault fault; /* of the last look-up that failed */
+};
+void route_init(struct route *r, const struct relay_config *config);
+void route_fini(struct route *r);
+/* False: there are no more. May suspend (DNS). */
+bool route_next(struct route *r, int64_t deadline_ms, struct net_endpoint *ret);
+
+struct rcpt {
+	struct rcpt *next;
+	struct sp_span address;
+	int code; /* the backend's last answer */
+};
+
+struct relay {
+	struct relay_backend *backend;
+	struct conn *conn; /* null: none, or (when open) lost and noted by relay_tick() */
+	struct arena *arena; /* the transaction's */
+	struct relay_envelope envelope;
+	int64_t deadline_ms;
+	struct rcpt *first, **last; /* accepted */
+	size_t accepted;
+	bool open;          /* the backend took MAIL */
+	bool failed;        /* answer goes to every later call of the transaction */
+	bool mail_answered; /* since the connection was last taken up */
+	int64_t spoke_ms;   /* when the backend last answered */
+	struct answer answer;
+	struct relay_facts facts;
+	char queue_id[160];
+};
+
+/* The transaction fails: r->answer is what every later call gets; the connection is closed. */
+void relay_fail(struct relay *r, enum relay_fault fault);
+/* One reply within the time-out of its kind. On a fault r->answer is set. */
+enum relay_fault relay_await(struct relay *r, int64_t timeout_ms, int64_t limit_ms);
+/* Connects anew and says MAIL and the accepted RCPTs again. On a fault r->answer is set. */
+enum relay_fault relay_replay(struct relay *r, int64_t limit_ms);
+/* Milliseconds for which a backend that waits in a transaction is left alone. */
+enum { RELAY_NOOP_MS = 60000 };
+
+/* Sink: the same three steps on disk. */
+void sink_rcpt(struct relay *r, struct rcpt *rcpt);
+enum relay_outcome sink_send(struct relay *r, const struct relay_message *m);
+
+#endif
