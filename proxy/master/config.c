@@ -1,0 +1,322 @@
+/*
+ * config.c - a compiled policy's blocks as the structs that listeners, backends, DNS and spool want.
+ *
+ * Also the checks that the compiler cannot make: each listener has a backend, and none is an open relay: a listener
+ * beyond loopback must say "relay to" or "relay for", since the backend sees our address and may trust it.
+ */
+#include "proxy/master/config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "policy/kit/span.h"
+#include "proxy/inspect/inspect.h"
+#include "proxy/inspect/loader.h"
+#include "proxy/net/tls.h"
+
+enum { ARENA_BLOCK = 4096, ARENA_MAX = 16 << 20 };
+
+const struct policy_env *
+config_env(void)
+{
+	static struct policy_env env;
+
+	env = (struct policy_env){ .spaces = inspect_spaces, .blocks = config_blocks, .filter_find = loader_find,
+		.filter_names = loader_names, .host = &inspect_host, .shared = loader_shared };
+	return &env;
+}
+
+/* ---- backends ------------------------------------------------------------------------------- */
+
+static const char *
+system_hostname(struct arena *a)
+{
+	char name[256];
+
+	if (gethostname(name, sizeof(name)) != 0)
+		return "localhost";
+	name[sizeof(name) - 1] = '\0';
+	return arena_strdup(a, span_str(name));
+}
+
+static const char *
+setting_cstr(const struct policy_block *b, const char *key)
+{
+	return policy_setting_count(b, key) == 0 ? NULL : policy_setting_text(b, key, 0).ptr;
+}
+
+static const char *
+sink_folder(struct config *c, const struct policy_block *b)
+{
+	const char *folder = setting_cstr(b, "maildir");
+	char temp[] = "/tmp/sallyport-sink-XXXXXX";
+
+	if (folder != NULL || !span_eq(policy_block_name(b), SPAN_LIT("sink")) ||
+		policy_setting_count(b, "address") > 0 || policy_setting_given(b, "mx"))
+		return folder;
+	if (mkdtemp(temp) == NULL)
+		return NULL;
+	fprintf(stderr, "sallyport: backend sink files mail in %s\n", temp);
+	return arena_strdup(c->arena, span_str(temp));
+}
+
+static void
+backend_endpoints(struct config *c, const struct policy_block *b, struct relay_config *r, struct policy_diag *d)
+{
+	size_t count = policy_setting_count(b, "address");
+	struct net_endpoint *list = arena_alloc(c->arena, (count + 1) * sizeof(*list));
+
+	if (list == NULL)
+		return;
+	for (size_t i = 0; i < count; i++)
+		if (net_endpoint_parse(policy_setting_text(b, "address", i), 25, &list[i]) != SP_OK)
+			policy_diag_at(d, c->policy, policy_setting_place(b, "address"), false,
+				"'%s' is no address:port", policy_setting_text(b, "address", i).ptr);
+	r->endpoints = list;
+	r->endpoint_count = count;
+}
+
+static void
+backend_timeouts(const struct policy_block *b, struct relay_timeouts *t)
+{
+	int64_t reply = policy_setting_int(b, "reply timeout");
+
+	*t = relay_timeouts_default;
+	t->connect = policy_setting_int(b, "connect timeout");
+	t->mail = t->rcpt = reply;
+	t->banner = t->ehlo = t->data = reply / 2;
+}
+
+static void
+backend_build(struct config *c, size_t index, bool quiet, struct policy_diag *d)
+{
+	const struct policy_block *b = policy_block(c->policy, "backend", index);
+	struct relay_config *r = &c->backends[index].relay;
+	int ways;
+
+	r->name = policy_block_name(b).ptr;
+	r->helo = setting_cstr(b, "helo");
+	if (r->helo == NULL)
+		r->helo = system_hostname(c->arena);
+	r->mx = setting_cstr(b, "mx");
+	r->sink = quiet ? setting_cstr(b, "maildir") : sink_folder(c, b);
+	r->pool = (size_t)policy_setting_int(b, "pool");
+	r->pool_idle_ms = policy_setting_int(b, "pool idle");
+	backend_timeouts(b, &r->timeouts);
+	backend_endpoints(c, b, r, d);
+	ways = (r->endpoint_count > 0) + (r->mx != NULL) + policy_setting_given(b, "maildir");
+	if (ways == 0 && !span_eq(policy_block_name(b), SPAN_LIT("sink")))
+		policy_diag_at(d, c->policy, policy_block_place(b), false,
+			"backend '%s' needs an address, an mx or a maildir", r->name);
+	else if (ways > 1)
+		policy_diag_at(d, c->policy, policy_block_place(b), false,
+			"backend '%s' takes one of address, mx and maildir", r->name);
+}
+
+/* ---- listeners ------------------------------------------------------------------------------ */
+
+static void
+listener_limits(const struct policy_block *b, struct config_listener *l)
+{
+	struct session_config *s = &l->session;
+
+	s->limits = (struct session_limits){
+		.message_size = policy_setting_int(b, "max message"),
+		.header_size = (size_t)policy_setting_int(b, "max header"),
+		.text_line = (size_t)policy_setting_int(b, "max line"),
+		.recipients = (size_t)policy_setting_int(b, "max recipients"),
+		.errors = (unsigned)policy_setting_int(b, "max errors"),
+		.junk = (unsigned)policy_setting_int(b, "max junk"),
+		.bad_recipients = (unsigned)policy_setting_int(b, "max bad recipients"),
+		.hops = (unsigned)policy_setting_int(b, "max hops"),
+	};
+	s->timeouts = (struct session_timeouts){
+		.command = policy_setting_int(b, "command timeout"),
+		.block = policy_setting_int(b, "data timeout"),
+		.slow = 60000,
+		.min_rate = policy_setting_int(b, "min data rate"),
+		.commit = policy_setting_int(b, "commit deadline"),
+		.reply = 590000,
+		.filters = policy_setting_int(b, "filter budget"),
+		.greet = policy_setting_int(b, "greet delay"),
+	};
+	l->connections = (unsigned)policy_setting_int(b, "max connections");
+	l->per_client = (unsigned)policy_setting_int(b, "max connections per client");
+}
+
+/* Which backend it names, or the first. */
+static void
+listener_backend(struct config *c, const struct policy_block *b, struct config_listener *l, struct policy_diag *d)
+{
+	struct sp_span name = policy_setting_count(b, "backend") == 0 ? (struct sp_span){ NULL, 0 }
+								      : policy_setting_text(b, "backend", 0);
+
+	if (c->backend_count == 0)
+		policy_diag_at(d, c->policy, policy_block_place(b), false,
+			"this listener has no backend: add 'backend mail { address 127.0.0.1:10025 }'");
+	for (size_t i = 0; name.len > 0 && i < c->backend_count; i++)
+		if (span_eq(policy_block_name(policy_block(c->policy, "backend", i)), name))
+			l->backend = i;
+}
+
+/* DESIGN: an open relay cannot be written. */
+static void
+listener_relay(struct config *c, const struct policy_block *b, struct config_listener *l, struct policy_diag *d)
+{
+	bool given = policy_setting_given(b, "relay to") || policy_setting_given(b, "relay for");
+
+	l->session.relay_all = !given;
+	if (!given && !net_endpoint_is_loopback(&l->endpoint))
+		policy_diag_at(d, c->policy, policy_block_place(b), false,
+			"listener '%s' is open to others and says nothing about relaying: add 'relay to example.com' "
+			"(the domains you serve)", policy_block_name(b).ptr);
+}
+
+static void
+listener_tls(struct config *c, const struct policy_block *b, struct config_listener *l, struct policy_diag *d)
+{
+	const char *cert = setting_cstr(b, "tls certificate"), *key = setting_cstr(b, "tls key");
+	char error[256];
+
+	if (cert == NULL && key == NULL)
+		return;
+	if (cert == NULL || key == NULL) {
+		policy_diag_at(d, c->policy, policy_block_place(b), false,
+			"'tls certificate' and 'tls key' go together");
+		return;
+	}
+	l->session.tls = tls_context_new(cert, key, error, sizeof(error));
+	if (l->session.tls == NULL)
+		policy_diag_at(d, c->policy, policy_setting_place(b, "tls certificate"), false, "%s", error);
+}
+
+static void
+listener_build(struct config *c, size_t index, struct policy_diag *d)
+{
+	const struct policy_block *b = policy_block(c->policy, "listen", index);
+	struct config_listener *l = &c->listeners[index];
+	struct session_config *s = &l->session;
+
+	s->listener = policy_block_name(b);
+	s->policy = c->policy;
+	s->block = b;
+	s->generation = c->generation;
+	s->hostname = setting_cstr(b, "hostname");
+	if (s->hostname == NULL)
+		s->hostname = system_hostname(c->arena);
+	s->space = policy_setting_int(b, "bare line ends") == 1;
+	s->relay_late = policy_setting_int(b, "relay") == 1;
+	s->quoted_local = policy_setting_int(b, "quoted local part") != 0;
+	listener_limits(b, l);
+	if (net_endpoint_parse(s->listener, 0, &l->endpoint) != SP_OK || l->endpoint.kind == NET_HOST) {
+		policy_diag_at(d, c->policy, policy_block_place(b), false,
+			"'%s' is no address:port to listen on", s->listener.ptr);
+		return;
+	}
+	listener_backend(c, b, l, d);
+	listener_relay(c, b, l, d);
+	listener_tls(c, b, l, d);
+}
+
+/* ---- the whole ------------------------------------------------------------------------------ */
+
+static void
+program_build(struct config *c)
+{
+	const struct policy_block *b = policy_block(c->policy, "", 0), *s = policy_block(c->policy, "spool", 0);
+	struct buf list;
+
+	buf_init(&list, 4096);
+	for (size_t i = 0; i < policy_setting_count(b, "resolver"); i++)
+		buf_printf(&list, "%s%s", i > 0 ? "," : "", policy_setting_text(b, "resolver", i).ptr);
+	c->dns = (struct dns_config){ .resolvers = list.len > 0 ? arena_strdup(c->arena, buf_span(&list)) : NULL,
+		.timeout_ms = policy_setting_int(b, "dns timeout"), .tries = 2,
+		.cache_entries = (size_t)policy_setting_int(b, "dns cache") };
+	buf_fini(&list);
+	c->log = setting_cstr(b, "log");
+	c->log_format = policy_setting_int(b, "log format") == 1 ? LOG_JSON : LOG_LOGFMT;
+	c->user = setting_cstr(b, "user");
+	c->workers = (unsigned)policy_setting_int(b, "workers");
+	c->drain_ms = policy_setting_int(b, "drain");
+	c->hurry_ms = policy_setting_int(b, "stop");
+	c->spool = (struct spool_config){ .memory = 256 * 1024, .total_memory = 64 << 20 };
+	if (s != NULL) {
+		c->spool.directory = setting_cstr(s, "directory");
+		c->spool.memory = (size_t)policy_setting_int(s, "memory");
+		c->spool.total_memory = (size_t)policy_setting_int(s, "total");
+	}
+}
+
+static size_t
+count_blocks(const struct policy *p, const char *kind)
+{
+	size_t n = 0;
+
+	while (policy_block(p, kind, n) != NULL)
+		n++;
+	return n;
+}
+
+static struct config *
+config_build(struct policy *policy, unsigned generation, struct policy_diag *d)
+{
+	struct arena *arena = policy == NULL ? NULL : arena_new(ARENA_BLOCK, ARENA_MAX);
+	struct config *c = arena == NULL ? NULL : arena_alloc(arena, sizeof(*c));
+
+	if (c == NULL) {
+		arena_free(&arena);
+		policy_free(&policy);
+		return NULL;
+	}
+	c->policy = policy;
+	c->arena = arena;
+	c->generation = generation;
+	c->backend_count = count_blocks(policy, "backend");
+	c->listener_count = count_blocks(policy, "listen");
+	c->backends = arena_alloc(arena, (c->backend_count + 1) * sizeof(*c->backends));
+	c->listeners = arena_alloc(arena, (c->listener_count + 1) * sizeof(*c->listeners));
+	program_build(c);
+	for (size_t i = 0; i < c->backend_count; i++)
+		backend_build(c, i, generation == 0, d);
+	for (size_t i = 0; i < c->listener_count; i++)
+		listener_build(c, i, d);
+	if (d->errors > 0)
+		config_free(&c);
+	return c;
+}
+
+struct config *
+config_load(const char *path, unsigned generation, struct policy_diag *d)
+{
+	return config_build(policy_compile(path, config_env(), d), generation, d);
+}
+
+struct config *
+config_load_text(const char *name, struct sp_span text, unsigned generation, struct policy_diag *d)
+{
+	return config_build(policy_compile_text(name, text, config_env(), d), generation, d);
+}
+
+void
+config_free(struct config **c)
+{
+	struct arena *arena;
+
+	if (*c == NULL)
+		return;
+	for (size_t i = 0; i < (*c)->listener_count; i++)
+		tls_context_free(&(*c)->listeners[i].session.tls);
+	policy_free(&(*c)->policy);
+	arena = (*c)->arena; /* *c lives in it */
+	arena_free(&arena);
+	*c = NULL;
+}
+
+void
+config_shadow(struct config *c)
+{
+	for (size_t i = 0; i < c->listener_count; i++)
+		c->listeners[i].session.shadow = true;
+}

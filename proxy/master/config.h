@@ -1,0 +1,61 @@
+/*
+ * config.h - what a policy file may say about the gateway itself, and that turned into structs.
+ *
+ * The tables here are the one list of settings: the compiler checks a file against them, and the manual
+ * lists them.  A struct config belongs to one policy generation and lives as long as it.
+ */
+#ifndef PROXY_MASTER_CONFIG_H
+#define PROXY_MASTER_CONFIG_H
+
+#include "policy/policy.h"
+#include "proxy/dns/dns.h"
+#include "proxy/net/net.h"
+#include "proxy/relay/relay.h"
+#include "proxy/session/log.h"
+#include "proxy/session/session.h"
+#include "proxy/spool/spool.h"
+
+/* Block kinds "", listen, backend, spool, with their settings: for struct policy_env. */
+extern const struct policy_block_decl config_blocks[];
+
+/* The environment in which every policy of this program is compiled: facts, blocks, modules, services. */
+const struct policy_env *config_env(void);
+
+struct config_listener {
+	struct net_endpoint endpoint;
+	struct session_config session;
+	size_t backend; /* index */
+	unsigned per_client; /* connections of one address (IPv6: of one /64) */
+	unsigned connections; /* of the listener in one worker */
+};
+
+struct config_backend {
+	struct relay_config relay;
+};
+
+struct config {
+	struct policy *policy;
+	struct arena *arena;
+	struct config_listener *listeners;
+	size_t listener_count;
+	struct config_backend *backends;
+	size_t backend_count;
+	struct dns_config dns;
+	struct spool_config spool;
+	const char *log;
+	enum log_format log_format;
+	const char *user; /* null: as started */
+	unsigned workers;
+	int64_t drain_ms, hurry_ms; /* after SIGTERM: idle ones at once; transactions are cut off after drain_ms; the end after hurry_ms */
+	unsigned generation;
+};
+
+/* Compiles path and checks what only the program can know (a listener's backend, never an open relay).
+ * Null when there was an error; d has the messages. Freed by config_free(). */
+struct config *config_load(const char *path, unsigned generation, struct policy_diag *d);
+struct config *config_load_text(const char *name, struct sp_span text, unsigned generation, struct policy_diag *d);
+void config_free(struct config **c);
+/* Applies "run --shadow" to all listeners. */
+void config_shadow(struct config *c);
+
+#endif

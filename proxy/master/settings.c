@@ -1,0 +1,80 @@
+/*
+ * settings.c - the tables of settings: names, types, defaults, one line of help each.
+ */
+#include "proxy/master/config.h"
+
+static const char *const line_end_words[] = { "refuse", "space", NULL };
+static const char *const format_words[] = { "logfmt", "json", NULL };
+static const char *const relay_words[] = { "early", "late", NULL };
+static const char *const backend_kind[] = { "backend", NULL };
+
+#define SECONDS(n) ((int64_t)(n) * 1000)
+
+static const struct policy_setting_decl program_settings[] = {
+	{ "resolver", POLICY_SET_ENDPOINT, .list = true, .help = "DNS resolvers, address:port; default: those of resolv.conf" },
+	{ "dns timeout", POLICY_SET_DURATION, .fallback = "5s", .min = 10, .max = SECONDS(60), .help = "of one try of a question" },
+	{ "dns cache", POLICY_SET_INT, .fallback = "10000", .min = 0, .max = 10000000, .help = "answers kept by each worker" },
+	{ "workers", POLICY_SET_INT, .fallback = "0", .min = 0, .max = 256, .help = "processes; 0: one for each core" },
+	{ "user", POLICY_SET_STRING, .help = "account to run as once the listeners are open; default: as started" },
+	{ "log", POLICY_SET_STRING, .fallback = "stderr", .help = "stderr, syslog, or a file's path" },
+	{ "log format", POLICY_SET_ENUM, .fallback = "logfmt", .words = format_words, .help = "form of log lines" },
+	{ "drain", POLICY_SET_DURATION, .fallback = "30s", .help = "after SIGTERM, how long open transactions may go on" },
+	{ "stop", POLICY_SET_DURATION, .fallback = "300s", .help = "after SIGTERM, when the last worker is ended" },
+	{ 0 }
+};
+
+static const struct policy_setting_decl listen_settings[] = {
+	{ "backend", POLICY_SET_NAME, .words = backend_kind, .help = "where mail of this listener goes; default: the first backend" },
+	{ "hostname", POLICY_SET_STRING, .help = "our name in banner, EHLO and Received; default: the system's" },
+	{ "relay to", POLICY_SET_DOMAINS, .repeat = true, .help = "recipient domains that are taken from anybody" },
+	{ "relay for", POLICY_SET_NETS, .repeat = true, .help = "clients that may send to any domain" },
+	{ "relay", POLICY_SET_ENUM, .fallback = "early", .words = relay_words, .help = "early: the backend is asked at each RCPT; late: after the verdict only" },
+	{ "bare line ends", POLICY_SET_ENUM, .fallback = "refuse", .words = line_end_words, .help = "bare CR, bare LF and NUL: refuse the message, or turn each into a space" },
+	{ "quoted local part", POLICY_SET_BOOL, .fallback = "no", .help = "take \"quoted\"@example.com" },
+	{ "tls certificate", POLICY_SET_FILE, .help = "PEM chain; offers STARTTLS" },
+	{ "tls key", POLICY_SET_FILE, .help = "PEM key of the certificate" },
+	{ "max message", POLICY_SET_SIZE, .fallback = "50M", .min = 1024, .help = "octets of a message" },
+	{ "max header", POLICY_SET_SIZE, .fallback = "256K", .min = 1024, .max = 16 << 20, .help = "octets of a header block" },
+	{ "max line", POLICY_SET_SIZE, .fallback = "1M", .min = 998, .help = "octets of a line of text" },
+	{ "max recipients", POLICY_SET_INT, .fallback = "1000", .min = 1, .max = 100000, .help = "of one message" },
+	{ "max errors", POLICY_SET_INT, .fallback = "20", .min = 1, .max = 10000, .help = "wrong commands before 421" },
+	{ "max junk", POLICY_SET_INT, .fallback = "100", .min = 1, .max = 100000, .help = "NOOP, RSET, VRFY, HELP between messages before 421" },
+	{ "max bad recipients", POLICY_SET_INT, .fallback = "100", .min = 1, .max = 100000, .help = "refused recipients before 421" },
+	{ "max hops", POLICY_SET_INT, .fallback = "50", .min = 5, .max = 1000, .help = "Received fields: above it is a loop" },
+	{ "max connections", POLICY_SET_INT, .fallback = "20000", .min = 1, .max = 1000000, .help = "of each worker" },
+	{ "max connections per client", POLICY_SET_INT, .fallback = "50", .min = 1, .max = 1000000, .help = "of one IPv4 address or IPv6 /64, in each worker" },
+	{ "greet delay", POLICY_SET_DURATION, .fallback = "0s", .max = SECONDS(30), .help = "silence before the banner; who speaks first is refused" },
+	{ "command timeout", POLICY_SET_DURATION, .fallback = "300s", .min = 100, .help = "for a whole command line" },
+	{ "data timeout", POLICY_SET_DURATION, .fallback = "180s", .min = 100, .help = "between two pieces of a message" },
+	{ "min data rate", POLICY_SET_SIZE, .fallback = "500", .help = "octets a second, measured over a minute" },
+	{ "commit deadline", POLICY_SET_DURATION, .fallback = "240s", .min = 100, .help = "from the client's final dot to ours" },
+	{ "filter budget", POLICY_SET_DURATION, .fallback = "60s", .min = 10, .help = "for all filters of a transaction together" },
+	{ 0 }
+};
+
+static const struct policy_setting_decl backend_settings[] = {
+	{ "address", POLICY_SET_ENDPOINT, .list = true, .repeat = true, .help = "address:port or name:port, tried in order" },
+	{ "mx", POLICY_SET_STRING, .help = "a domain: its MX hosts are the addresses" },
+	{ "maildir", POLICY_SET_FILE, .help = "no server: file each message into this Maildir" },
+	{ "helo", POLICY_SET_STRING, .help = "our name to the backend; default: the system's" },
+	{ "pool", POLICY_SET_INT, .fallback = "20", .min = 0, .max = 10000, .help = "idle connections that each worker keeps" },
+	{ "pool idle", POLICY_SET_DURATION, .fallback = "30s", .help = "how long it keeps them" },
+	{ "connect timeout", POLICY_SET_DURATION, .fallback = "10s", .min = 10, .help = "for each address" },
+	{ "reply timeout", POLICY_SET_DURATION, .fallback = "120s", .min = 10, .max = SECONDS(280), .help = "for MAIL and RCPT; the banner, EHLO and DATA get half" },
+	{ 0 }
+};
+
+static const struct policy_setting_decl spool_settings[] = {
+	{ "directory", POLICY_SET_FILE, .help = "for temporary files; default /var/tmp" },
+	{ "memory", POLICY_SET_SIZE, .fallback = "256K", .min = 4096, .help = "octets of a message kept in memory" },
+	{ "total", POLICY_SET_SIZE, .fallback = "64M", .min = 1 << 20, .help = "memory for all messages of a worker" },
+	{ 0 }
+};
+
+const struct policy_block_decl config_blocks[] = {
+	{ "", POLICY_HEAD_NONE, true, program_settings, "settings of the program" },
+	{ "listen", POLICY_HEAD_ENDPOINT, false, listen_settings, "an address on which clients are served" },
+	{ "backend", POLICY_HEAD_NAME, false, backend_settings, "a mail server behind the gateway; one named sink without an address files mail as Maildir" },
+	{ "spool", POLICY_HEAD_NONE, true, spool_settings, "where messages wait for their verdict" },
+	{ NULL, POLICY_HEAD_NONE, false, NULL, NULL }
+};
