@@ -49,12 +49,12 @@ struct expr {
 	enum sp_type type; /* of its value; conditions are SP_BOOL */
 	struct at at;
 	struct expr *left, *right;
-	struct sp_value value;              /* CONST, TAGGED */
+	struct sp_value value;              /* CONST, TAGGED; MATCH: the text of /regex/ with its flags */
 	const struct sp_fact_ref *ref;      /* FACT */
 	const struct policy_table *table;   /* LOOKUP, IN */
 	struct expr **items;                /* IN_LIST */
 	size_t item_count;
-	void *regex;                        /* MATCH: pcre2_code */
+	void *regex;                        /* MATCH: pcre2_code; value.text: as written, /.../i */
 };
 
 struct policy_table {
@@ -131,6 +131,10 @@ struct policy_rule {
 	const struct sp_fact_ref **reads;    /* facts of condition and templates, each once */
 	size_t read_count;
 	bool reads_rcpt;      /* reads a fact of one recipient */
+	/* While undecided: the classes that it may still decide, as bits (1 << class).  defaults: those
+	 * that only matter to an accept or discard below, which must not pass over the file's default
+	 * for unknown facts, nor over an effect (bit POLICY_UNDECIDED). */
+	unsigned char decides, defaults;
 };
 
 struct policy_setting {
@@ -140,6 +144,7 @@ struct policy_setting {
 	int64_t integer;
 	struct sp_span *texts; /* NUL-ended each */
 	size_t text_count;
+	const char *path;      /* of the file that gave it; null: nobody did */
 	struct table *set;     /* DOMAINS, NETS written out in place */
 	const struct policy_table **tables; /* DOMAINS, NETS by table */
 	size_t table_count;
@@ -171,12 +176,27 @@ struct policy {
 	size_t rule_count;
 	struct reply unknown; /* the file's default for unknown: defer 451 4.7.1 */
 	bool reads_rcpt;
+
+	/* what must be given back by policy_free() */
+	struct policy_owned *owned;
+	bool *filter_loaded;     /* whose load() succeeded */
+	struct sp_host load_host; /* env's, with the services of loading */
+};
+
+/* A table or a regex (pcre2_code) of a policy. */
+struct policy_owned {
+	struct table *table;
+	void *regex;
+	struct policy_owned *next;
 };
 
 /* ---- one function from each file of the compiler that others call --------------------------- */
 
 /* plan.c: stage inference over the checked rules: fills known, fires, waits_for, reads, reads_rcpt, p->reads_rcpt. */
 enum sp_status plan_infer(struct policy *p);
+/* Must an outcome of class c (POLICY_UNDECIDED: an effect) wait for open rules above with these decides and
+ * defaults, or'ed together? */
+bool plan_blocks(unsigned decides, unsigned defaults, enum policy_class c);
 /* For warnings: true when rule can never be reached because of a rule above (an unconditional verdict). */
 bool plan_unreachable(const struct policy *p, const struct policy_rule *rule, const struct policy_rule **ret_by);
 
@@ -187,7 +207,27 @@ int value_cmp(const struct sp_value *a, const struct sp_value *b);
 /* As a person reads it: 25M, 30s, "text", 192.0.2.1, pass. words: of an enum, may be null. */
 void value_print(struct buf *to, const struct sp_value *v, const char *const *words);
 
+/* The same as it goes into a reply, a header or JSON: a text bare, nothing around it. */
+void value_text(struct buf *to, const struct sp_value *v, const char *const *words);
+
 /* show.c: an expression in the language's own words, as explain and plan print it. */
 void show_expr(struct buf *to, const struct expr *e);
+/* The same; value() is called after each fact, "score", "tagged" and table[...] is written, and after
+ * the name of a table, to add what is known of it. */
+struct show_values {
+	void (*value)(void *arg, struct buf *to, const struct expr *e);
+	void *arg;
+};
+void show_expr_values(struct buf *to, const struct expr *e, const struct show_values *values);
+
+/* eval.c: what expression e is worth to the rule of this index, as far as is known. */
+enum policy_known eval_expr(const struct policy_eval *eval, size_t rule, const struct expr *e,
+	const struct policy_host *h, struct sp_value *ret);
+/* A fact as that rule sees it: pending until its stage, absent while its on-demand filter has not run. */
+enum policy_known eval_fact(const struct policy_eval *eval, size_t rule, const struct sp_fact_ref *ref,
+	const struct policy_host *h, struct sp_value *ret);
+const struct policy *eval_policy(const struct policy_eval *eval);
+/* eval_match.c: KNOWN with *ret, or UNKNOWN when a limit was hit. */
+enum policy_known eval_match(const void *regex, struct sp_span text, bool *ret);
 
 #endif

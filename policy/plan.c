@@ -1,0 +1,241 @@
+/*
+ * plan.c - stage inference: when is each rule known, and when may it have effect?
+ *
+ * A rule is known when all that it reads is: facts, and the rules above whose score, tag or filter it
+ * reads.  It has effect when, besides, no rule above that is still open could decide otherwise:
+ *   reject, defer     wait for rules above of another class;
+ *   accept, discard   wait also for rules above that the file's default for unknown facts could make
+ *                     defer, and for effects above: they must not let pass what the file, read from
+ *                     top to bottom, would have held up;
+ *   other verbs       wait for every rule above that can decide.
+ * A terminal rule above is out of the way as soon as it is known (it then says no, or its verdict
+ * stands); one with an effect when it has had it.
+ *
+ * All that is worked out lies in the policy's arena.
+ */
+#include "policy/kit/must.h"
+#include "policy/kit/span.h"
+#include "policy/policy_priv.h"
+
+/* What a rule reads; refs null: only count. */
+struct reading {
+	const struct policy *p;
+	struct policy_rule *rule;
+	const struct sp_fact_ref **refs;
+	size_t count;
+};
+
+static bool
+is_terminal(const struct policy_rule *r)
+{
+	return r->verb <= VERB_REJECT;
+}
+
+static enum sp_stage
+later(enum sp_stage a, enum sp_stage b)
+{
+	return a > b ? a : b;
+}
+
+/* ---- what a rule reads --------------------------------------------------------------------- */
+
+static void
+read_fact(struct reading *rd, const struct sp_fact_ref *ref)
+{
+	if (rd->refs != NULL)
+		for (size_t i = 0; i < rd->count; i++)
+			if (rd->refs[i] == ref)
+				return;
+	if (rd->refs != NULL)
+		rd->refs[rd->count] = ref;
+	rd->count++;
+}
+
+/* The rule reads what rule above does. */
+static void
+depend(struct reading *rd, const struct policy_rule *above)
+{
+	rd->rule->known = later(rd->rule->known, above->fires);
+	rd->rule->reads_rcpt |= above->reads_rcpt;
+}
+
+static void
+depend_on_all(struct reading *rd, enum rule_verb verb, struct sp_span tag, int filter)
+{
+	for (size_t i = 0; i < rd->rule->index; i++) {
+		const struct policy_rule *above = rd->p->rules[i];
+
+		if (above->shadow || above->verb != verb || (tag.ptr != NULL && !span_eq(above->arg_name, tag)) ||
+			(filter >= 0 && above->filter != (size_t)filter))
+			continue;
+		depend(rd, above);
+	}
+}
+
+static void
+read_expr(struct reading *rd, const struct expr *e)
+{
+	for (; e != NULL; e = e->left) {
+		if (e->op == EXPR_FACT)
+			read_fact(rd, e->ref);
+		else if (e->op == EXPR_SCORE)
+			depend_on_all(rd, VERB_SCORE, span_of(NULL, 0), -1);
+		else if (e->op == EXPR_TAGGED)
+			depend_on_all(rd, VERB_TAG, e->value.u.text, -1);
+		for (size_t i = 0; i < e->item_count; i++)
+			read_expr(rd, e->items[i]);
+		read_expr(rd, e->right);
+	}
+}
+
+static void
+read_template(struct reading *rd, const struct template *t)
+{
+	for (size_t i = 0; i < t->count; i++)
+		if (t->parts[i].ref != NULL)
+			read_fact(rd, t->parts[i].ref);
+}
+
+static void
+read_rule(struct reading *rd)
+{
+	const struct policy_rule *r = rd->rule;
+
+	rd->count = 0;
+	read_expr(rd, r->condition);
+	read_template(rd, is_terminal(r) ? &r->reply.text : &r->arg);
+	if (r->on_unknown == UNKNOWN_VERDICT)
+		read_template(rd, &r->unknown.text);
+}
+
+static bool
+is_per_rcpt(const struct sp_fact_ref *ref)
+{
+	if (ref->space != NULL)
+		return strcmp(ref->space->name, "rcpt") == 0;
+	return ref->filter >= 0 && ref->stage == SP_RCPT;
+}
+
+static bool
+is_on_demand(const struct policy *p, const struct sp_fact_ref *ref)
+{
+	return ref->filter >= 0 && (size_t)ref->filter < p->filter_count && p->filters[ref->filter].on_demand;
+}
+
+/* Fills in reads, known and reads_rcpt. */
+static enum sp_status
+infer_known(struct policy *p, struct policy_rule *r)
+{
+	struct reading rd = { .p = p, .rule = r };
+
+	r->known = r->pinned >= 0 ? (enum sp_stage)r->pinned : SP_CONNECT;
+	r->reads_rcpt = false;
+	read_rule(&rd);
+	rd.refs = arena_alloc(p->arena, rd.count * sizeof(*rd.refs));
+	if (rd.refs == NULL)
+		return SP_SYSTEM;
+	read_rule(&rd);
+	r->reads = rd.refs;
+	r->read_count = rd.count;
+	for (size_t i = 0; i < rd.count; i++) {
+		r->known = later(r->known, rd.refs[i]->stage);
+		r->reads_rcpt |= is_per_rcpt(rd.refs[i]);
+		if (is_on_demand(p, rd.refs[i]))
+			depend_on_all(&rd, VERB_FILTER, span_of(NULL, 0), rd.refs[i]->filter);
+	}
+	return SP_OK;
+}
+
+/* ---- for whom it waits --------------------------------------------------------------------- */
+
+static unsigned char
+bit(enum policy_class c)
+{
+	return (unsigned char)(1u << c);
+}
+
+static void
+infer_decides(const struct policy *p, struct policy_rule *r)
+{
+	r->decides = is_terminal(r) ? bit(r->reply.verdict) : 0;
+	r->defaults = is_terminal(r) ? 0 : bit(POLICY_UNDECIDED);
+	if (r->on_unknown == UNKNOWN_VERDICT)
+		r->decides |= bit(r->unknown.verdict);
+	/* a filter or a header edit may fail even where nothing is read */
+	if (r->on_unknown == UNKNOWN_DEFAULT && (r->read_count > 0 || !is_terminal(r)))
+		r->defaults |= bit(p->unknown.verdict);
+}
+
+bool
+plan_blocks(unsigned decides, unsigned defaults, enum policy_class c)
+{
+	if (c == POLICY_ACCEPT || c == POLICY_DISCARD)
+		decides |= defaults;
+	return (decides & ~(unsigned)bit(c)) != 0;
+}
+
+/* When r could have an outcome of class c; *ret_by: the rule above that makes it so late, or null. */
+static enum sp_stage
+infer_wait(const struct policy *p, const struct policy_rule *r, enum policy_class c, const struct policy_rule **ret_by)
+{
+	enum sp_stage stage = r->known;
+
+	*ret_by = NULL;
+	for (size_t i = 0; !r->shadow && i < r->index; i++) {
+		const struct policy_rule *above = p->rules[i];
+		enum sp_stage settled = is_terminal(above) ? above->known : above->fires;
+
+		if (above->shadow || !plan_blocks(above->decides, above->defaults, c) || settled <= stage)
+			continue;
+		stage = settled;
+		*ret_by = above;
+	}
+	return stage;
+}
+
+/* The stage after which r is surely decided, even when a fact is unknown. */
+static enum sp_stage
+infer_last(const struct policy *p, const struct policy_rule *r)
+{
+	const struct policy_rule *by;
+	enum policy_class c = r->on_unknown == UNKNOWN_VERDICT ? r->unknown.verdict : p->unknown.verdict;
+
+	if (r->on_unknown == UNKNOWN_SKIP)
+		return r->fires;
+	return later(r->fires, infer_wait(p, r, c, &by));
+}
+
+enum sp_status
+plan_infer(struct policy *p)
+{
+	p->reads_rcpt = false;
+	for (size_t i = 0; i < p->rule_count; i++) {
+		struct policy_rule *r = p->rules[i];
+
+		MUST(r->index == i);
+		if (infer_known(p, r) != SP_OK)
+			return SP_SYSTEM;
+		infer_decides(p, r);
+		r->fires = infer_wait(p, r, is_terminal(r) ? r->reply.verdict : POLICY_UNDECIDED, &r->waits_for);
+		if (r->reads_rcpt && infer_last(p, r) > SP_RCPT)
+			p->reads_rcpt = true;
+	}
+	return SP_OK;
+}
+
+bool
+plan_unreachable(const struct policy *p, const struct policy_rule *rule, const struct policy_rule **ret_by)
+{
+	for (size_t i = 0; i < rule->index; i++) {
+		const struct policy_rule *above = p->rules[i];
+		const struct expr *e = above->condition;
+
+		if (above->shadow || !is_terminal(above))
+			continue;
+		if (e == NULL || (e->op == EXPR_CONST && e->type == SP_BOOL && e->value.u.boolean)) {
+			*ret_by = above;
+			return true;
+		}
+	}
+	return false;
+}
