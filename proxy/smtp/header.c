@@ -213,8 +213,11 @@ static void
 take_too_big(struct header_block *h)
 {
 	struct sp_span line = span_from(buf_span(&h->text), h->line_start);
-	enum kind kind = classify(line);
+	enum kind kind;
 
+	if (line.len > 0 && line.ptr[line.len - 1] == '\r')
+		line.len--; /* of the CRLF that did not fit: it may be the empty line's */
+	kind = classify(line);
 	if (h->name_end > 0 || kind == KIND_BODY || (kind == KIND_FOLD && take_fold(h, line)))
 		return;
 	h->faults |= HEADER_TOO_BIG;
