@@ -49,7 +49,7 @@ struct expr {
 	enum sp_type type; /* of its value; conditions are SP_BOOL */
 	struct at at;
 	struct expr *left, *right;
-	struct sp_value value;              /* CONST, TAGGED; MATCH: the text of /regex/ with its flags */
+	struct sp_value value;              /* CONST, TAGGED; MATCH: see regex */
 	const struct sp_fact_ref *ref;      /* FACT */
 	const struct policy_table *table;   /* LOOKUP, IN */
 	struct expr **items;                /* IN_LIST */

@@ -1,0 +1,43 @@
+/* warn.c - what is allowed but hardly meant: unreachable rules, unused names, rules that must wait. */
+#include "policy/compile.h"
+
+static void
+warn_rule(struct compile *c, const struct policy_rule *r)
+{
+	const struct policy_rule *by;
+
+	if (plan_unreachable(c->p, r, &by)) {
+		diag_warning(c, r->at,
+			compile_printf(c, "rule '%.*s' (%s) decides always", (int)by->name.len, by->name.ptr, diag_place(c, by->at)),
+			"rule '%.*s' is never reached", (int)r->name.len, r->name.ptr);
+		return;
+	}
+	/* The last verdict waits for everything: that is what it is for. A tag or a header that comes
+	 * later makes no difference to anyone. */
+	if (r->waits_for == NULL || r->fires <= r->known || r->condition == NULL ||
+		(r->verb > VERB_REJECT && r->verb != VERB_FILTER))
+		return;
+	diag_warning(c, r->at,
+		compile_printf(c, "rule '%.*s' (%s) above could still decide otherwise", (int)r->waits_for->name.len,
+			r->waits_for->name.ptr, diag_place(c, r->waits_for->at)),
+		"rule '%.*s' is known at %s but must wait until %s for rule '%.*s'", (int)r->name.len, r->name.ptr,
+		policy_stage_name(r->known), policy_stage_name(r->fires), (int)r->waits_for->name.len,
+		r->waits_for->name.ptr);
+}
+
+void
+warn_all(struct compile *c)
+{
+	const struct policy *p = c->p;
+
+	for (size_t i = 0; i < p->table_count; i++)
+		if (!p->tables[i]->used)
+			diag_warning(c, p->tables[i]->at, NULL, "table '%.*s' is never used", (int)p->tables[i]->name.len,
+				p->tables[i]->name.ptr);
+	for (size_t i = 0; i < p->filter_count; i++)
+		if (!p->filters[i].wanted)
+			diag_warning(c, c->infos[i].at, "no rule reads one of its facts, so it does not run",
+				"filter '%.*s' is never used", (int)p->filters[i].name.len, p->filters[i].name.ptr);
+	for (size_t i = 0; i < p->rule_count; i++)
+		warn_rule(c, p->rules[i]);
+}
