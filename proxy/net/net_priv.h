@@ -29,7 +29,8 @@ struct transport {
 	/* more: other octets follow at once */
 	enum sp_status (*write)(
 		struct stream *s, const struct iovec *iov, bool more, size_t *ret, int *want);
-	/* Does it hold octets that it has taken from the descriptor already? */
+	/* Has read() an answer of its own, octets taken already or an end, that the descriptor
+	 * would not tell of? */
 	bool (*held)(struct stream *s);
 	bool (*pending)(struct stream *s); /* would read() yield something now? */
 	bool (*gone)(struct stream *s);    /* has the peer ended it, as far as one can see? */
