@@ -19,12 +19,15 @@
 extern const struct policy_space inspect_spaces[];
 /* The services that modules get, for struct policy_env and each sp_ctx. */
 extern const struct sp_host inspect_host;
+/* Where the log lines of filters go: whole lines without an end, "filter rate: ...". Default: stderr. */
+void inspect_log_to(void (*fn)(void *arg, enum sp_log_level level, const char *line), void *arg);
 
 struct inspect_client {
 	struct sp_ip ip;
 	uint16_t port;
 	struct sp_span listener; /* its name: the endpoint as written in the policy */
 	bool dry_run;            /* no trace in shared state; DNS is still asked */
+	bool shadow;             /* the whole policy is to have no effect: nothing is settled early, nothing is edited */
 };
 
 struct inspect;
@@ -61,8 +64,9 @@ unsigned inspect_received(const struct inspect *i);
 struct policy_verdict inspect_end(struct inspect *i, struct spool *spool);
 
 /* What is to be sent when the verdict is accept: head is wire form (trace, added fields, and the edited header if any
- * field was removed or replaced); from: first octet of the spool that follows it; body: instead of the spool's body, or
- * null. SP_LIMIT, SP_SYSTEM, SP_INVALID: an edit cannot be applied: the message must be deferred, nothing is half-done. */
+ * field was removed or replaced); from: first octet of the spool that follows it; body: a spool to send instead of the
+ * message's, or null (from then counts in it, and head holds the whole header). All of it lives until inspect_reset().
+ * SP_LIMIT, SP_SYSTEM, SP_INVALID: an edit cannot be applied: the message must be deferred, nothing is half-done. */
 struct inspect_output {
 	struct sp_span head;
 	int64_t from;

@@ -1,0 +1,328 @@
+/*
+ * facts.c - the facts that the program itself states: the table of them, and what each is at this moment.
+ *
+ * They are worked out when they are read, so what no rule asks for costs nothing; the few that cost something
+ * (the reverse name, unfolded header values) are kept.  Texts lie in the session's or the transaction's arena.
+ * The help texts are the manual's: "sallyport facts" prints them.
+ */
+#include "policy/kit/span.h"
+#include "proxy/dns/dns.h"
+#include "proxy/inspect/inspect_priv.h"
+
+enum { NAMES_TRIED = 10, NAME_MEMORY = 64 * 1024 };
+
+enum { SPACE_CLIENT, SPACE_LISTENER, SPACE_TLS, SPACE_AUTH, SPACE_MAIL, SPACE_RCPT, SPACE_MESSAGE, SPACE_TIME };
+
+enum { CLIENT_IP, CLIENT_PORT, CLIENT_NAME, CLIENT_HELO };
+static const struct sp_fact_decl client_facts[] = {
+	[CLIENT_IP] = { .name = "ip", .type = SP_IP, .stage = SP_CONNECT, .help = "the client's address" },
+	[CLIENT_PORT] = { .name = "port", .type = SP_INT, .stage = SP_CONNECT, .help = "the client's port" },
+	[CLIENT_NAME] = { .name = "name", .type = SP_DOMAIN, .stage = SP_CONNECT,
+		.help = "the client's reverse name, if that name has the client's address; \"\" if there is none" },
+	[CLIENT_HELO] = { .name = "helo", .type = SP_STRING, .stage = SP_HELO, .help = "the name given with EHLO or HELO" },
+	SP_FACTS_END
+};
+
+enum { LISTENER_NAME };
+static const struct sp_fact_decl listener_facts[] = {
+	[LISTENER_NAME] = { .name = "name", .type = SP_STRING, .stage = SP_CONNECT,
+		.help = "the listener, as its endpoint is written in the policy" },
+	SP_FACTS_END
+};
+
+/* Of stage mail, not helo: a client says EHLO before STARTTLS, too, and what is so by then is not final. */
+enum { TLS_ACTIVE, TLS_VERSION, TLS_CIPHER };
+static const struct sp_fact_decl tls_facts[] = {
+	[TLS_ACTIVE] = { .name = "active", .type = SP_BOOL, .stage = SP_MAIL, .help = "the connection is encrypted" },
+	[TLS_VERSION] = { .name = "version", .type = SP_STRING, .stage = SP_MAIL,
+		.help = "the version of TLS, as in \"TLSv1.3\"; \"\" without TLS" },
+	[TLS_CIPHER] = { .name = "cipher", .type = SP_STRING, .stage = SP_MAIL,
+		.help = "the cipher suite; \"\" without TLS" },
+	SP_FACTS_END
+};
+
+enum { AUTH_USER };
+static const struct sp_fact_decl auth_facts[] = {
+	[AUTH_USER] = { .name = "user", .type = SP_STRING, .stage = SP_MAIL, .help = "who has logged in; \"\" for nobody" },
+	SP_FACTS_END
+};
+
+enum { PATH_ADDRESS, PATH_LOCAL, PATH_DOMAIN, MAIL_SIZE, RCPT_COUNT = MAIL_SIZE };
+static const struct sp_fact_decl mail_facts[] = {
+	[PATH_ADDRESS] = { .name = "address", .type = SP_ADDRESS, .stage = SP_MAIL, .help = "the sender; \"\" for <>" },
+	[PATH_LOCAL] = { .name = "local", .type = SP_STRING, .stage = SP_MAIL, .help = "the sender's local part, as sent" },
+	[PATH_DOMAIN] = { .name = "domain", .type = SP_DOMAIN, .stage = SP_MAIL,
+		.help = "the sender's domain; \"\" for <>" },
+	[MAIL_SIZE] = { .name = "size", .type = SP_SIZE, .stage = SP_MAIL,
+		.help = "the size that SIZE= announced; without it rules that read this do not fire" },
+	SP_FACTS_END
+};
+static const struct sp_fact_decl rcpt_facts[] = {
+	[PATH_ADDRESS] = { .name = "address", .type = SP_ADDRESS, .stage = SP_RCPT, .help = "the recipient" },
+	[PATH_LOCAL] = { .name = "local", .type = SP_STRING, .stage = SP_RCPT, .help = "its local part, as sent" },
+	[PATH_DOMAIN] = { .name = "domain", .type = SP_DOMAIN, .stage = SP_RCPT,
+		.help = "its domain; \"\" for a bare <postmaster>" },
+	[RCPT_COUNT] = { .name = "count", .type = SP_INT, .stage = SP_RCPT,
+		.help = "which recipient of the transaction it is: 1 for the first" },
+	SP_FACTS_END
+};
+
+enum { MESSAGE_SIZE, MESSAGE_HEADER, MESSAGE_HAS_HEADER, MESSAGE_HEADER_COUNT, MESSAGE_HEADER_SIZE, MESSAGE_RECEIVED };
+static const struct sp_fact_decl message_facts[] = {
+	[MESSAGE_SIZE] = { .name = "size", .type = SP_SIZE, .stage = SP_EOM, .help = "octets of header and body" },
+	[MESSAGE_HEADER] = { .name = "header", .type = SP_STRING, .stage = SP_HEADER, .takes_name = true,
+		.help = "value of the first header field of that name, unfolded; \"\" if there is none" },
+	[MESSAGE_HAS_HEADER] = { .name = "has_header", .type = SP_BOOL, .stage = SP_HEADER, .takes_name = true,
+		.help = "there is a header field of that name" },
+	[MESSAGE_HEADER_COUNT] = { .name = "header_count", .type = SP_INT, .stage = SP_HEADER,
+		.help = "number of header fields" },
+	[MESSAGE_HEADER_SIZE] = { .name = "header_size", .type = SP_SIZE, .stage = SP_HEADER,
+		.help = "octets of the header, with its empty line" },
+	[MESSAGE_RECEIVED] = { .name = "received", .type = SP_INT, .stage = SP_HEADER,
+		.help = "number of Received fields: hops so far" },
+	SP_FACTS_END
+};
+
+enum { TIME_HOUR, TIME_WEEKDAY, TIME_NOW };
+static const char *const weekdays[] = { "mon", "tue", "wed", "thu", "fri", "sat", "sun", NULL };
+static const struct sp_fact_decl time_facts[] = {
+	[TIME_HOUR] = { .name = "hour", .type = SP_INT, .stage = SP_CONNECT,
+		.help = "hour of the connection, local time: 0 to 23" },
+	[TIME_WEEKDAY] = { .name = "weekday", .type = SP_ENUM, .stage = SP_CONNECT, .words = weekdays,
+		.help = "day of the connection, local time" },
+	[TIME_NOW] = { .name = "now", .type = SP_TIME, .stage = SP_CONNECT, .help = "time of the connection" },
+	SP_FACTS_END
+};
+
+const struct policy_space inspect_spaces[] = {
+	[SPACE_CLIENT] = { "client", client_facts },
+	[SPACE_LISTENER] = { "listener", listener_facts },
+	[SPACE_TLS] = { "tls", tls_facts },
+	[SPACE_AUTH] = { "auth", auth_facts },
+	[SPACE_MAIL] = { "mail", mail_facts },
+	[SPACE_RCPT] = { "rcpt", rcpt_facts },
+	[SPACE_MESSAGE] = { "message", message_facts },
+	[SPACE_TIME] = { "time", time_facts },
+	{ NULL, NULL }
+};
+
+/* ---- the confirmed reverse name --------------------------------------------------------------- */
+
+/* Does name lead back to the client? */
+static enum sp_status
+name_confirm(const struct inspect *i, struct sp_span name, struct arena *a)
+{
+	struct sp_addrs addrs;
+	enum sp_status st = dns_addrs(name, hooks_deadline(i), a, &addrs);
+
+	if (st != SP_OK)
+		return st;
+	return sp_addrs_have(&addrs, i->client.ip) ? SP_OK : SP_NONE;
+}
+
+/* SP_OK with a name, SP_NONE: there surely is none; else it could not be found out. */
+static enum sp_status
+name_find(const struct inspect *i, struct arena *a, struct sp_span *ret)
+{
+	struct sp_names names;
+	enum sp_status st = dns_ptr(&i->client.ip, hooks_deadline(i), a, &names);
+	enum sp_status worst = SP_NONE;
+
+	if (st != SP_OK)
+		return st;
+	for (size_t n = 0; n < names.count && n < NAMES_TRIED; n++) {
+		if (!address_domain_ok(names.items[n])) /* it goes into logs and replies */
+			continue;
+		st = name_confirm(i, names.items[n], a);
+		if (st == SP_OK) {
+			*ret = names.items[n];
+			return SP_OK;
+		}
+		if (st != SP_NONE && st != SP_INVALID)
+			worst = st;
+	}
+	return worst;
+}
+
+/* Asks once in a session. May suspend. */
+static void
+name_ask(struct inspect *i)
+{
+	struct arena *a = arena_new(1024, NAME_MEMORY);
+	struct sp_span name;
+	char *to;
+	enum sp_status st;
+
+	if (a == NULL)
+		return;
+	st = name_find(i, a, &name);
+	i->name_state = st == SP_OK || st == SP_NONE ? NAME_KNOWN : NAME_UNKNOWN;
+	if (st == SP_OK) {
+		to = arena_alloc(i->arena, name.len + 1);
+		if (to != NULL)
+			i->name = address_domain_fold(name, to);
+		else
+			i->name_state = NAME_UNKNOWN;
+	}
+	arena_free(&a);
+}
+
+/* ---- one function for each space ------------------------------------------------------------------- */
+
+static enum policy_known
+known_text(struct sp_value *ret, struct sp_span text)
+{
+	ret->u.text = text;
+	return POLICY_KNOWN;
+}
+
+static enum policy_known
+known_number(struct sp_value *ret, int64_t n)
+{
+	ret->u.integer = n;
+	return POLICY_KNOWN;
+}
+
+static enum policy_known
+fact_client(struct inspect *i, unsigned fact, struct sp_value *ret)
+{
+	switch (fact) {
+	case CLIENT_IP:
+		ret->u.ip = i->client.ip;
+		return POLICY_KNOWN;
+	case CLIENT_PORT:
+		return known_number(ret, i->client.port);
+	case CLIENT_NAME:
+		if (i->name_state == NAME_UNASKED)
+			name_ask(i);
+		return i->name_state == NAME_KNOWN ? known_text(ret, i->name) : POLICY_UNKNOWN;
+	default:
+		return known_text(ret, i->helo_name);
+	}
+}
+
+static enum policy_known
+fact_tls(const struct inspect *i, unsigned fact, struct sp_value *ret)
+{
+	switch (fact) {
+	case TLS_ACTIVE:
+		ret->u.boolean = i->tls;
+		return POLICY_KNOWN;
+	case TLS_VERSION:
+		return known_text(ret, i->tls_version);
+	default:
+		return known_text(ret, i->tls_cipher);
+	}
+}
+
+static enum policy_known
+fact_path(const struct address *a, struct sp_span domain, unsigned fact, struct sp_value *ret)
+{
+	return known_text(ret, fact == PATH_ADDRESS ? a->text : fact == PATH_LOCAL ? a->local : domain);
+}
+
+static enum policy_known
+fact_mail(const struct transaction *tx, unsigned fact, struct sp_value *ret)
+{
+	if (tx == NULL)
+		return POLICY_PENDING;
+	if (fact != MAIL_SIZE)
+		return fact_path(&tx->mail.address, tx->domain, fact, ret);
+	return tx->mail.size < 0 ? POLICY_ABSENT : known_number(ret, tx->mail.size);
+}
+
+static enum policy_known
+fact_rcpt(const struct recipient *r, unsigned fact, struct sp_value *ret)
+{
+	if (r == NULL)
+		return POLICY_UNKNOWN;
+	if (fact == RCPT_COUNT)
+		return known_number(ret, (int64_t)r->index + 1);
+	return fact_path(&r->address, r->domain, fact, ret);
+}
+
+/* The value of a field, unfolded once. */
+static enum policy_known
+message_header(const struct inspect *i, const struct sp_fact_ref *ref, struct sp_value *ret)
+{
+	struct transaction *tx = i->tx;
+	const struct header_field *field = header_find(&tx->header, ref->name, 0);
+	struct sp_span *kept;
+
+	if (field == NULL)
+		return known_text(ret, SPAN_LIT(""));
+	if (tx->unfolded == NULL)
+		tx->unfolded = arena_alloc(tx->arena, policy_fact_count(i->policy) * sizeof(*tx->unfolded));
+	if (tx->unfolded == NULL)
+		return POLICY_UNKNOWN;
+	kept = &tx->unfolded[ref->id];
+	if (kept->ptr == NULL)
+		*kept = header_unfold(tx->arena, field->value);
+	return kept->ptr == NULL ? POLICY_UNKNOWN : known_text(ret, *kept);
+}
+
+static enum policy_known
+fact_message(const struct inspect *i, const struct sp_fact_ref *ref, struct sp_value *ret)
+{
+	const struct transaction *tx = i->tx;
+
+	if (tx == NULL)
+		return POLICY_PENDING;
+	if (tx->fault != SP_OK)
+		return POLICY_UNKNOWN;
+	switch (ref->fact) {
+	case MESSAGE_SIZE:
+		return known_number(ret, tx->octets);
+	case MESSAGE_HEADER:
+		return message_header(i, ref, ret);
+	case MESSAGE_HAS_HEADER:
+		ret->u.boolean = header_find(&tx->header, ref->name, 0) != NULL;
+		return POLICY_KNOWN;
+	case MESSAGE_HEADER_COUNT:
+		return known_number(ret, (int64_t)tx->header.count);
+	case MESSAGE_HEADER_SIZE:
+		return known_number(ret, tx->header_octets);
+	default:
+		return known_number(ret, tx->header.received);
+	}
+}
+
+static enum policy_known
+fact_time(const struct inspect *i, unsigned fact, struct sp_value *ret)
+{
+	struct tm tm;
+
+	if (fact == TIME_NOW)
+		return known_number(ret, i->when);
+	if (localtime_r(&i->when, &tm) == NULL)
+		return POLICY_UNKNOWN;
+	return known_number(ret, fact == TIME_HOUR ? tm.tm_hour : (tm.tm_wday + 6) % 7);
+}
+
+enum policy_known
+facts_host(struct inspect *i, const struct sp_fact_ref *ref, struct sp_value *ret)
+{
+	if (ref->stage > i->stage)
+		return POLICY_PENDING;
+	*ret = (struct sp_value){ .type = ref->decl->type };
+	switch (ref->space - inspect_spaces) {
+	case SPACE_CLIENT:
+		return fact_client(i, ref->fact, ret);
+	case SPACE_LISTENER:
+		return known_text(ret, i->client.listener);
+	case SPACE_TLS:
+		return fact_tls(i, ref->fact, ret);
+	case SPACE_AUTH:
+		return known_text(ret, i->user);
+	case SPACE_MAIL:
+		return fact_mail(i->tx, ref->fact, ret);
+	case SPACE_RCPT:
+		return fact_rcpt(i->rcpt, ref->fact, ret);
+	case SPACE_MESSAGE:
+		return fact_message(i, ref, ret);
+	case SPACE_TIME:
+		return fact_time(i, ref->fact, ret);
+	default:
+		return POLICY_UNKNOWN;
+	}
+}

@@ -1,0 +1,306 @@
+/*
+ * host.c - the services that filter modules get.
+ *
+ * Memory handed out is the transaction's, or the session's before MAIL.  Whatever waits ends at the hook's deadline at the
+ * latest.  A connection is closed with the filter's session if the filter has not done so.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "policy/kit/span.h"
+#include "proxy/dns/dns.h"
+#include "proxy/inspect/inspect_priv.h"
+#include "proxy/net/net.h"
+#include "proxy/rt/rt.h"
+
+enum { LOG_LINE = 512 };
+
+/* ---- log ---------------------------------------------------------------------------------------------- */
+
+static void
+log_stderr(void *arg, enum sp_log_level level, const char *line)
+{
+	(void)arg;
+	if (level != SP_LOG_DEBUG)
+		fprintf(stderr, "%s\n", line);
+}
+
+static void (*log_fn)(void *arg, enum sp_log_level level, const char *line) = log_stderr;
+static void *log_arg;
+
+void
+inspect_log_to(void (*fn)(void *arg, enum sp_log_level level, const char *line), void *arg)
+{
+	log_fn = fn != NULL ? fn : log_stderr;
+	log_arg = arg;
+}
+
+__attribute__((format(printf, 3, 0))) static void
+log_line(const struct use *u, enum sp_log_level level, const char *fmt, va_list ap)
+{
+	struct sp_span name = policy_filter(u->in->policy, u->index)->name;
+	char line[LOG_LINE];
+	int len = snprintf(line, sizeof(line), "filter %.*s: ", (int)(name.len < 64 ? name.len : 64), name.ptr);
+
+	vsnprintf(line + len, sizeof(line) - (size_t)len, fmt, ap);
+	for (char *c = line; *c != '\0'; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?'; /* one line, whatever a client has sent */
+	log_fn(log_arg, level, line);
+}
+
+void
+host_log(const struct use *u, enum sp_log_level level, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_line(u, level, fmt, ap);
+	va_end(ap);
+}
+
+__attribute__((format(printf, 3, 0))) static void
+service_log(struct sp_ctx *ctx, enum sp_log_level level, const char *fmt, va_list ap)
+{
+	log_line(use_of(ctx), level, fmt, ap);
+}
+
+/* ---- memory and time ------------------------------------------------------------------------------------ */
+
+static void *
+service_alloc(struct sp_ctx *ctx, size_t size)
+{
+	return arena_alloc(hooks_arena(use_of(ctx)->in), size);
+}
+
+static int64_t
+service_now_ms(struct sp_ctx *ctx)
+{
+	(void)ctx;
+	return rt_now_ms();
+}
+
+/* The end of a wait of at most timeout_ms. */
+static int64_t
+deadline_in(const struct inspect *i, int64_t timeout_ms)
+{
+	int64_t mine = rt_deadline(timeout_ms > 0 ? timeout_ms : 0), all = hooks_deadline(i);
+
+	return mine < all ? mine : all;
+}
+
+static enum sp_status
+service_sleep(struct sp_ctx *ctx, int64_t ms)
+{
+	int64_t left = hooks_deadline(use_of(ctx)->in) - rt_now_ms();
+	enum sp_status st;
+
+	if (ms <= left)
+		return co_sleep(ms > 0 ? ms : 0);
+	st = co_sleep(left > 0 ? left : 0);
+	return st == SP_OK ? SP_TIMEOUT : st;
+}
+
+static enum sp_status
+service_blocking(struct sp_ctx *ctx, void (*fn)(void *), void *arg)
+{
+	(void)ctx;
+	return rt_blocking(fn, arg);
+}
+
+/* ---- DNS ------------------------------------------------------------------------------------------------- */
+
+static enum sp_status
+service_dns_addrs(struct sp_ctx *ctx, struct sp_span name, struct sp_addrs *ret)
+{
+	const struct inspect *i = use_of(ctx)->in;
+
+	return dns_addrs(name, hooks_deadline(i), hooks_arena(i), ret);
+}
+
+static enum sp_status
+service_dns_txt(struct sp_ctx *ctx, struct sp_span name, struct sp_names *ret)
+{
+	const struct inspect *i = use_of(ctx)->in;
+
+	return dns_txt(name, hooks_deadline(i), hooks_arena(i), ret);
+}
+
+static enum sp_status
+service_dns_mx(struct sp_ctx *ctx, struct sp_span name, struct sp_mxs *ret)
+{
+	const struct inspect *i = use_of(ctx)->in;
+
+	return dns_mx(name, hooks_deadline(i), hooks_arena(i), ret);
+}
+
+static enum sp_status
+service_dns_ptr(struct sp_ctx *ctx, const struct sp_ip *ip, struct sp_names *ret)
+{
+	const struct inspect *i = use_of(ctx)->in;
+
+	return dns_ptr(ip, hooks_deadline(i), hooks_arena(i), ret);
+}
+
+/* ---- connections --------------------------------------------------------------------------------------------- */
+
+/* Tries the addresses of a host name in turn. */
+static enum sp_status
+connect_host(struct inspect *i, struct net_endpoint *e, int64_t deadline, struct stream **ret)
+{
+	struct sp_addrs addrs;
+	enum sp_status st = dns_addrs(span_str(e->text), deadline, hooks_arena(i), &addrs);
+
+	if (st != SP_OK)
+		return st;
+	st = SP_NONE;
+	for (size_t n = 0; n < addrs.count && st != SP_OK && st != SP_CANCELED; n++) {
+		struct net_endpoint one = { .kind = NET_IP, .ip = addrs.items[n], .port = e->port };
+
+		span_from_ip(&one.ip, one.text);
+		st = stream_connect(&one, deadline, ret);
+	}
+	return st;
+}
+
+static enum sp_status
+service_connect(struct sp_ctx *ctx, const char *endpoint, int64_t timeout_ms, struct sp_conn **ret)
+{
+	struct use *u = use_of(ctx);
+	struct net_endpoint e;
+	struct stream *stream;
+	int64_t deadline = deadline_in(u->in, timeout_ms);
+	enum sp_status st = net_endpoint_parse(span_str(endpoint), 0, &e);
+	struct sp_conn *conn;
+
+	if (st == SP_OK)
+		st = e.kind == NET_HOST ? connect_host(u->in, &e, deadline, &stream)
+					: stream_connect(&e, deadline, &stream);
+	if (st != SP_OK)
+		return st;
+	conn = calloc(1, sizeof(*conn));
+	if (conn == NULL) {
+		stream_free(&stream);
+		return SP_SYSTEM;
+	}
+	*conn = (struct sp_conn){ .by = u, .stream = stream, .next = u->in->conns };
+	u->in->conns = conn;
+	*ret = conn;
+	return SP_OK;
+}
+
+static enum sp_status
+service_conn_read(struct sp_conn *conn, void *to, size_t max, int64_t timeout_ms, size_t *ret)
+{
+	int64_t deadline = deadline_in(conn->by->in, timeout_ms);
+	struct sp_span in = stream_input(conn->stream);
+
+	while (in.len == 0) {
+		enum sp_status st = stream_fill(conn->stream, deadline);
+
+		if (st != SP_OK)
+			return st;
+		in = stream_input(conn->stream);
+	}
+	in = span_head(in, max);
+	if (in.len > 0)
+		memcpy(to, in.ptr, in.len);
+	stream_consume(conn->stream, in.len);
+	*ret = in.len;
+	return SP_OK;
+}
+
+static enum sp_status
+service_conn_write(struct sp_conn *conn, struct sp_span bytes, int64_t timeout_ms)
+{
+	int64_t deadline = deadline_in(conn->by->in, timeout_ms);
+	enum sp_status st = stream_write(conn->stream, bytes, deadline);
+
+	return st == SP_OK ? stream_flush(conn->stream, deadline) : st;
+}
+
+static void
+service_conn_close(struct sp_conn **conn)
+{
+	struct sp_conn **at;
+
+	if (*conn == NULL)
+		return;
+	at = &(*conn)->by->in->conns;
+	while (*at != *conn)
+		at = &(*at)->next;
+	*at = (*conn)->next;
+	stream_free(&(*conn)->stream);
+	free(*conn);
+	*conn = NULL;
+}
+
+void
+host_close_conns(struct inspect *i, const struct use *by)
+{
+	struct sp_conn *conn = i->conns;
+
+	while (conn != NULL) {
+		struct sp_conn *next = conn->next;
+
+		if (conn->by == by)
+			service_conn_close(&conn);
+		conn = next;
+	}
+}
+
+/* ---- the message and its edits ---------------------------------------------------------------------------------- */
+
+static enum sp_status
+service_header_get(struct sp_ctx *ctx, size_t index, struct sp_header *ret)
+{
+	const struct transaction *tx = use_of(ctx)->in->tx;
+	const struct header_field *f;
+
+	if (tx == NULL || !tx->header.complete)
+		return SP_INVALID;
+	if (index >= tx->header.count)
+		return SP_NONE;
+	f = &tx->header.fields[index];
+	*ret = (struct sp_header){ .name = f->name, .value = f->value, .field = f->field, .index = index };
+	return SP_OK;
+}
+
+static enum sp_status
+service_body_get(struct sp_ctx *ctx, int64_t offset, struct sp_span *ret)
+{
+	return content_body_get(use_of(ctx)->in, offset, ret);
+}
+
+const struct sp_host inspect_host = {
+	.abi_major = SP_ABI_MAJOR,
+	.abi_minor = SP_ABI_MINOR,
+	.size = (uint32_t)sizeof(struct sp_host),
+	/* load_error, load_shared, load_alloc: the compiler's; it hands load() a table with its own */
+	.fact_set = slots_set,
+	.fact_read = slots_read,
+	.alloc = service_alloc,
+	.log = service_log,
+	.now_ms = service_now_ms,
+	.dns_addrs = service_dns_addrs,
+	.dns_txt = service_dns_txt,
+	.dns_mx = service_dns_mx,
+	.dns_ptr = service_dns_ptr,
+	.connect = service_connect,
+	.conn_read = service_conn_read,
+	.conn_write = service_conn_write,
+	.conn_close = service_conn_close,
+	.sleep = service_sleep,
+	.blocking = service_blocking,
+	.header_add = edits_add,
+	.header_insert = edits_insert,
+	.header_replace = edits_replace,
+	.header_remove = edits_remove,
+	.sender_replace = edits_envelope,
+	.rcpt_add = edits_envelope,
+	.rcpt_remove = edits_envelope,
+	.body_replace = edits_body,
+	.header_get = service_header_get,
+	.body_get = service_body_get,
+};

@@ -1,0 +1,302 @@
+/*
+ * inspect_priv.h - what the files of proxy/inspect share.
+ *
+ * Memory: struct inspect is the heap's; everything of the session hangs on its arena, what the HELO name brought on a
+ * second one (a new EHLO forgets it), and all of a transaction on a third, which is made at MAIL and freed at its end.
+ */
+#ifndef PROXY_INSPECT_INSPECT_PRIV_H
+#define PROXY_INSPECT_INSPECT_PRIV_H
+
+#include <time.h>
+
+#include "proxy/inspect/inspect.h"
+
+enum {
+	INSPECT_BLOCK = 256,               /* octets of an arena block of a session */
+	INSPECT_SESSION_MAX = 1 << 20,     /* octets of a session's arena */
+	INSPECT_TX_BLOCK = 2048,
+	INSPECT_TX_MAX = 16 << 20,         /* octets of a transaction's arena */
+	INSPECT_HEADER_OCTETS = 256 * 1024,
+	INSPECT_HEADER_FIELDS = 10000,
+	INSPECT_LEAVE_MS = 2000            /* for on_reset and on_close */
+};
+
+/* ---- facts ------------------------------------------------------------------------------ */
+
+/* One fact of a filter; host facts are worked out when they are read. */
+struct slot {
+	bool set;
+	enum sp_stage at; /* at which it was set */
+	struct sp_value value;
+};
+
+/* ---- walks of the policy ------------------------------------------------------------------ */
+
+/* What a rule that fired asks for. */
+struct effect {
+	struct effect *next; /* older */
+	enum policy_act act;
+	const struct policy_rule *rule;
+	struct sp_span name, value;
+};
+
+/* One walk of the policy: of a connection, of a HELO name, of a transaction or of one recipient. */
+struct target {
+	struct policy_eval *eval; /* null: there was no memory for it, so it defers */
+	struct policy_verdict verdict;
+	struct effect *effects;
+	bool *demanded; /* by filter: a rule of this walk has called for it; null: none */
+	struct arena *arena;
+};
+
+struct recipient {
+	struct recipient *next;
+	struct target target; /* eval only when recipients are walked one by one */
+	struct address address;
+	struct sp_span domain; /* folded */
+	size_t index;
+	struct slot *slots; /* facts of stage RCPT; null: none is read */
+};
+
+/* ---- filters ------------------------------------------------------------------------------ */
+
+/* How long a filter that was called for on demand lives; the others live as long as the session. */
+enum use_life { USE_IDLE, USE_SESSION, USE_HELO, USE_TX };
+
+enum hook {
+	HOOK_CONNECT,
+	HOOK_HELO,
+	HOOK_MAIL,
+	HOOK_RCPT,
+	HOOK_DATA,
+	HOOK_HEADER,
+	HOOK_EOH,
+	HOOK_BODY,
+	HOOK_EOM
+};
+
+/* One use of a module in the policy, in this session. */
+struct use {
+	struct sp_ctx ctx; /* first: the services get from it to here */
+	struct inspect *in;
+	size_t index;
+	enum use_life life;
+	enum sp_stage stage; /* of the hook that runs: facts of earlier stages can no longer be set */
+	bool tx_begun;
+	bool skip; /* no later hook need be called in this transaction */
+};
+
+/* A connection of a module's; the heap's, closed with the session at the latest. */
+struct sp_conn {
+	struct use *by;
+	struct stream *stream;
+	struct sp_conn *next;
+};
+
+/* ---- edits -------------------------------------------------------------------------------- */
+
+enum edit_kind { EDIT_ADD, EDIT_INSERT, EDIT_REPLACE, EDIT_REMOVE };
+
+struct edit {
+	struct edit *next; /* in the order of the calls */
+	enum edit_kind kind;
+	const struct use *by;
+	size_t index;   /* INSERT: before which field of the message as it came; REPLACE, REMOVE: which field */
+	bool dropped;   /* its filter failed */
+	struct sp_span name, value;
+};
+
+struct edits {
+	struct edit *first, *last;
+	size_t octets;
+	struct spool *body;
+	const struct use *body_by;
+	int64_t body_octets;
+	bool body_bol, body_cr; /* at the beginning of a line; a CR waits for its LF */
+	enum sp_status fault;   /* an edit was refused: the message must not go on */
+};
+
+/* ---- the content -------------------------------------------------------------------------- */
+
+/* Walks a spool from its wire form to content: stuffed dots are left out. */
+struct unstuff {
+	int64_t wire, content; /* where the next piece begins, in either count */
+	bool bol;              /* it begins a line */
+};
+
+/* ---- the transaction ---------------------------------------------------------------------- */
+
+struct transaction {
+	struct arena *arena; /* this struct lives in it, too */
+	struct target target;
+	struct command_path mail;
+	struct sp_span domain; /* of the sender, folded */
+	struct slot *slots;
+	struct recipient *rcpts, **rcpts_end; /* accepted ones */
+	struct recipient *pending;            /* inspected, the backend has not spoken yet */
+	size_t rcpt_count;
+
+	struct header_block header;
+	int64_t octets;         /* of content so far */
+	int64_t header_octets;
+	bool blank_first;       /* the content begins with a blank */
+	bool body_wanted;       /* a filter has a body hook */
+	bool settled;           /* refused at the header: verdict is the last one */
+	struct policy_verdict verdict;
+	enum sp_status fault;   /* content was lost: no memory */
+	struct sp_span *unfolded; /* by fact: values of message.header("...") once read */
+	struct spool *spool;    /* once it is sealed */
+	struct unstuff body_at; /* where body_get() goes on */
+
+	struct edits edits;
+	struct buf head, edit_note;
+
+	int64_t budget_ms, spent_ms, filter_ns;
+};
+
+struct inspect {
+	const struct policy *policy;
+	struct inspect_client client;
+	struct arena *arena, *helo_arena;
+	struct policy_host host;
+	struct target connect, helo;
+
+	enum sp_stage stage;      /* the present one */
+	struct recipient *rcpt;   /* whom rcpt.* speak of; null: nobody */
+	struct target *walking;   /* who is being walked: for the effects of its rules */
+	const struct target *last; /* who gave the last verdict */
+	int64_t limit_ms;         /* until when filters may take their time at this stage */
+	int64_t deadline_ms;      /* of the hook that runs; 0: none runs */
+
+	bool per_rcpt;            /* recipients are walked one by one */
+	struct slot *slots;       /* by fact; null: no filter is wanted */
+	struct use *uses;         /* by filter; null: none is wanted */
+	struct sp_conn *conns;
+
+	struct sp_span helo_name, tls_version, tls_cipher, user;
+	bool esmtp, has_helo, tls;
+	enum { NAME_UNASKED, NAME_KNOWN, NAME_UNKNOWN } name_state;
+	struct sp_span name;      /* confirmed reverse name, "" if there is none */
+	time_t when;              /* of the connection, for time.* */
+	struct transaction *tx;
+};
+
+/* ---- facts.c -------------------------------------------------------------------------------- */
+
+/* A fact that the program itself states, if its stage has come. */
+enum policy_known facts_host(struct inspect *i, const struct sp_fact_ref *ref, struct sp_value *ret);
+
+/* ---- slots.c -------------------------------------------------------------------------------- */
+
+/* policy_host.fact */
+enum policy_known slots_fact(void *arg, const struct sp_fact_ref *ref, struct sp_value *ret);
+/* sp_host.fact_set and fact_read */
+void slots_set(struct sp_ctx *ctx, int entry, unsigned fact, const struct sp_value *value);
+enum sp_status slots_read(struct sp_ctx *ctx, const struct sp_fact_ref *ref, struct sp_value *ret);
+/* Room for the facts of a session, if a filter is wanted. False: no memory. */
+bool slots_begin(struct inspect *i);
+bool slots_begin_tx(struct inspect *i);
+bool slots_begin_rcpt(struct inspect *i, struct recipient *r);
+/* Forgets the facts that were set at HELO. */
+void slots_forget_helo(struct inspect *i);
+
+/* ---- hooks.c -------------------------------------------------------------------------------- */
+
+/* The wanted filters' memory. False: no memory. */
+bool hooks_begin(struct inspect *i);
+bool hooks_begin_tx(struct inspect *i);
+/* The next filter to be called from *index on, in the order of the file; null: no more. */
+struct use *hooks_next(const struct inspect *i, size_t *index);
+/* Runs one hook of every live filter. */
+void hooks_run(struct inspect *i, enum hook hook, const void *event);
+/* One hook of one filter. */
+void hooks_call(struct use *u, enum hook hook, const void *event);
+const struct sp_filter *hooks_module(const struct use *u);
+bool hooks_want_body(const struct inspect *i);
+/* Starts a filter whose life ends as said. False: no memory. */
+bool hooks_start(struct use *u, enum use_life life);
+/* Ends a filter before its time: its edits, too, are forgotten. */
+void hooks_leave(struct use *u);
+/* on_reset for all that have begun the transaction; ends those called for in it. */
+void hooks_end_tx(struct inspect *i);
+/* on_close for those that live as said; USE_IDLE: for all. */
+void hooks_close(struct inspect *i, enum use_life life);
+/* Until when a service may wait. */
+int64_t hooks_deadline(const struct inspect *i);
+/* The memory of what filters are doing: the transaction's, else the session's. */
+struct arena *hooks_arena(const struct inspect *i);
+
+/* ---- demand.c -------------------------------------------------------------------------------- */
+
+/* A rule calls for a filter: starts it and catches up with all that has happened. */
+enum sp_status demand_filter(struct inspect *i, size_t index);
+/* Has a rule that counts called for it? */
+bool demand_is(const struct inspect *i, size_t index);
+/* The same as this walk sees it. */
+bool demand_seen(const struct inspect *i, size_t index);
+/* A recipient has been forgotten: ends the filters that only he had called for. */
+void demand_release(struct inspect *i);
+
+/* ---- walk.c ---------------------------------------------------------------------------------- */
+
+/* Makes the walk go on from where another stands; null: from the beginning. */
+void walk_fork(struct inspect *i, struct target *t, const struct target *from, struct arena *a);
+struct policy_verdict walk_target(struct inspect *i, struct target *t, struct recipient *r, enum sp_stage stage);
+/* Walks for everybody in the transaction; the strictest speaks. */
+struct policy_verdict walk_all(struct inspect *i, enum sp_stage stage);
+/* A verdict of our own, without a rule: 451, so that nothing goes on because something failed. */
+struct policy_verdict walk_failed(enum sp_stage stage, const char *text);
+extern const char walk_no_memory[];
+/* policy_host.act */
+enum sp_status walk_act(void *arg, const struct policy_action *action);
+/* What this rule asks for, whoever's walk it fired in first; null: nothing. */
+const struct effect *walk_effect(const struct inspect *i, const struct policy_rule *rule);
+/* The walks whose effects count: connection, HELO, transaction, accepted recipients, the pending one. Null: no more. */
+struct walk_iter {
+	size_t step;
+	const struct recipient *rcpt;
+};
+const struct target *walk_next(const struct inspect *i, struct walk_iter *at);
+
+/* ---- content.c ------------------------------------------------------------------------------- */
+
+/* on_header for each field, then on_eoh, of one filter. */
+void content_show_header(struct use *u);
+/* Content from wire on: SP_OK with at least one octet, SP_NONE at the end. at is moved behind it. */
+enum sp_status unstuff_next(struct unstuff *at, struct spool *spool, struct sp_span *ret);
+/* Where octet `content` of the content begins in the spool. */
+enum sp_status unstuff_find(struct unstuff *at, struct spool *spool, int64_t content);
+enum sp_status content_body_get(struct inspect *i, int64_t offset, struct sp_span *ret);
+
+/* ---- edits.c --------------------------------------------------------------------------------- */
+
+enum sp_status edits_add(struct sp_ctx *ctx, const char *name, struct sp_span value);
+enum sp_status edits_insert(struct sp_ctx *ctx, size_t index, const char *name, struct sp_span value);
+enum sp_status edits_replace(struct sp_ctx *ctx, const char *name, int occurrence, struct sp_span value);
+enum sp_status edits_remove(struct sp_ctx *ctx, const char *name, int occurrence);
+enum sp_status edits_envelope(struct sp_ctx *ctx, struct sp_span address);
+enum sp_status edits_body(struct sp_ctx *ctx, struct sp_span chunk);
+/* The filter has failed: none of its edits is applied. */
+void edits_drop(struct transaction *tx, const struct use *by);
+void edits_fini(struct edits *e);
+
+/* ---- encode.c -------------------------------------------------------------------------------- */
+
+/* A header value that may be written whatever text is: one line, or folded RFC 2047 words. */
+struct sp_span encode_value(struct arena *a, struct sp_span name, struct sp_span text);
+/* Appends lines with their leading dots doubled; the first octet begins a line. */
+void encode_stuffed(struct buf *to, struct sp_span lines);
+
+/* ---- host.c ---------------------------------------------------------------------------------- */
+
+__attribute__((format(printf, 3, 4))) void host_log(const struct use *u, enum sp_log_level level, const char *fmt, ...);
+/* Closes the connections that a filter has left open. */
+void host_close_conns(struct inspect *i, const struct use *by);
+
+static inline struct use *
+use_of(struct sp_ctx *ctx)
+{
+	return (struct use *)ctx;
+}
+
+#endif
