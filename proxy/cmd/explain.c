@@ -216,7 +216,7 @@ explain_policy(struct explain *x, const char *path)
 	struct policy_diag d;
 
 	policy_diag_init(&d);
-	x->config = config_load(path, 0, &d);
+	x->config = config_load(path, 0, NULL, &d);
 	if (x->config == NULL)
 		fputs(buf_cstr(&d.text), stderr);
 	policy_diag_fini(&d);

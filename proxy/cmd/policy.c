@@ -48,7 +48,7 @@ check_file(const char *path, bool quiet)
 	int status;
 
 	policy_diag_init(&d);
-	c = config_load(path, 0, &d);
+	c = config_load(path, 0, NULL, &d);
 	fputs(buf_cstr(&d.text), stderr);
 	status = c == NULL;
 	if (c != NULL && !quiet)
@@ -100,7 +100,7 @@ plan_main(int argc, char **argv)
 	if (path == NULL || !readable(path))
 		return 2;
 	policy_diag_init(&d);
-	c = config_load(path, 0, &d);
+	c = config_load(path, 0, NULL, &d);
 	if (c == NULL)
 		fputs(buf_cstr(&d.text), stderr);
 	else

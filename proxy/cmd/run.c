@@ -10,33 +10,64 @@
 #include "proxy/smtp/address.h"
 
 static const char run_usage[] =
-	"usage: sallyport run [--shadow] [--time-scale N] POLICY\n"
+	"usage: sallyport run [option ...] POLICY\n"
 	"\n"
 	"Serves the listeners of POLICY in the foreground; logs go where the policy says (standard error).\n"
 	"\n"
 	"  --shadow         the whole policy only reports: nothing is refused by a rule\n"
+	"  --listen A:P     listen here instead of where the policy says\n"
+	"  --backend A:P    relay to this address instead of the policy's backends\n"
+	"  --resolver A:P   ask this DNS resolver\n"
+	"  --log WHERE      stderr, syslog or a file\n"
+	"  --trust-proxy N  take PROXY v1 lines from this net\n"
 	"  --time-scale N   let time-outs run N times faster (for tests)\n"
 	"\n"
 	"SIGHUP reloads the policy; a broken one is reported and the old one goes on.\n"
 	"SIGTERM stops: idle clients are told 421, open transactions finish.  SIGUSR1 reopens the log file.\n";
 
+static bool
+run_option(struct master_options *o, int opt)
+{
+	switch (opt) {
+	case 's':
+		o->shadow = true;
+		return true;
+	case 'l':
+		o->override.listen = optarg;
+		return true;
+	case 'b':
+		o->override.backend = optarg;
+		return true;
+	case 'r':
+		o->override.resolver = optarg;
+		return true;
+	case 'o':
+		o->override.log = optarg;
+		return true;
+	case 'p':
+		return span_to_net(span_str(optarg), &o->override.trust_proxy) == SP_OK;
+	case 't':
+		return cmd_parse_factor(optarg, &o->time_scale);
+	default:
+		return false;
+	}
+}
+
 static int
 run_main(int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "shadow", no_argument, NULL, 's' }, { "time-scale", required_argument, NULL, 't' }, { 0 }
+		{ "shadow", no_argument, NULL, 's' }, { "time-scale", required_argument, NULL, 't' },
+		{ "listen", required_argument, NULL, 'l' }, { "backend", required_argument, NULL, 'b' },
+		{ "resolver", required_argument, NULL, 'r' }, { "log", required_argument, NULL, 'o' },
+		{ "trust-proxy", required_argument, NULL, 'p' }, { 0 }
 	};
 	struct master_options o = { .time_scale = 1 };
 	int opt;
 
-	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (opt == 's')
-			o.shadow = true;
-		else if (opt != 't')
-			return cmd_usage_error(&cmd_run, "wrong option");
-		else if (!cmd_parse_factor(optarg, &o.time_scale))
-			return cmd_usage_error(&cmd_run, "--time-scale takes a positive number, not '%s'", optarg);
-	}
+	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1)
+		if (!run_option(&o, opt))
+			return cmd_usage_error(&cmd_run, "wrong option or value");
 	o.path = cmd_one_path(&cmd_run, argc, argv);
 	return o.path == NULL ? 2 : master_run(&o);
 }

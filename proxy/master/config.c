@@ -70,6 +70,11 @@ backend_endpoints(struct config *c, const struct policy_block *b, struct relay_c
 
 	if (list == NULL)
 		return;
+	if (c->override.backend != NULL) {
+		r->endpoint_count = net_endpoint_parse(span_str(c->override.backend), 25, list) == SP_OK;
+		r->endpoints = list;
+		return;
+	}
 	for (size_t i = 0; i < count; i++)
 		if (net_endpoint_parse(policy_setting_text(b, "address", i), 25, &list[i]) != SP_OK)
 			policy_diag_at(d, c->policy, policy_setting_place(b, "address"), false,
@@ -106,6 +111,10 @@ backend_build(struct config *c, size_t index, bool quiet, struct policy_diag *d)
 	r->pool_idle_ms = policy_setting_int(b, "pool idle");
 	backend_timeouts(b, &r->timeouts);
 	backend_endpoints(c, b, r, d);
+	if (c->override.backend != NULL) {
+		r->mx = r->sink = NULL;
+		return;
+	}
 	ways = (r->endpoint_count > 0) + (r->mx != NULL) + policy_setting_given(b, "maildir");
 	if (ways == 0 && !span_eq(policy_block_name(b), SPAN_LIT("sink")))
 		policy_diag_at(d, c->policy, policy_block_place(b), false,
@@ -209,8 +218,9 @@ listener_build(struct config *c, size_t index, struct policy_diag *d)
 	s->space = policy_setting_int(b, "bare line ends") == 1;
 	s->relay_late = policy_setting_int(b, "relay") == 1;
 	s->quoted_local = policy_setting_int(b, "quoted local part") != 0;
+	s->trust_proxy = c->override.trust_proxy;
 	listener_limits(b, l);
-	if (net_endpoint_parse(s->listener, 0, &l->endpoint) != SP_OK || l->endpoint.kind == NET_HOST) {
+	if (net_endpoint_parse(c->override.listen != NULL ? span_str(c->override.listen) : s->listener, 0, &l->endpoint) != SP_OK || l->endpoint.kind == NET_HOST) {
 		policy_diag_at(d, c->policy, policy_block_place(b), false,
 			"'%s' is no address:port to listen on", s->listener.ptr);
 		return;
@@ -235,7 +245,9 @@ program_build(struct config *c)
 		.timeout_ms = policy_setting_int(b, "dns timeout"), .tries = 2,
 		.cache_entries = (size_t)policy_setting_int(b, "dns cache") };
 	buf_fini(&list);
-	c->log = setting_cstr(b, "log");
+	if (c->override.resolver != NULL)
+		c->dns.resolvers = c->override.resolver;
+	c->log = c->override.log != NULL ? c->override.log : setting_cstr(b, "log");
 	c->log_format = policy_setting_int(b, "log format") == 1 ? LOG_JSON : LOG_LOGFMT;
 	c->user = setting_cstr(b, "user");
 	c->workers = (unsigned)policy_setting_int(b, "workers");
@@ -260,7 +272,7 @@ count_blocks(const struct policy *p, const char *kind)
 }
 
 static struct config *
-config_build(struct policy *policy, unsigned generation, struct policy_diag *d)
+config_build(struct policy *policy, unsigned generation, const struct config_override *o, struct policy_diag *d)
 {
 	struct arena *arena = policy == NULL ? NULL : arena_new(ARENA_BLOCK, ARENA_MAX);
 	struct config *c = arena == NULL ? NULL : arena_alloc(arena, sizeof(*c));
@@ -273,6 +285,8 @@ config_build(struct policy *policy, unsigned generation, struct policy_diag *d)
 	c->policy = policy;
 	c->arena = arena;
 	c->generation = generation;
+	if (o != NULL)
+		c->override = *o;
 	c->backend_count = count_blocks(policy, "backend");
 	c->listener_count = count_blocks(policy, "listen");
 	c->backends = arena_alloc(arena, (c->backend_count + 1) * sizeof(*c->backends));
@@ -288,15 +302,15 @@ config_build(struct policy *policy, unsigned generation, struct policy_diag *d)
 }
 
 struct config *
-config_load(const char *path, unsigned generation, struct policy_diag *d)
+config_load(const char *path, unsigned generation, const struct config_override *o, struct policy_diag *d)
 {
-	return config_build(policy_compile(path, config_env(), d), generation, d);
+	return config_build(policy_compile(path, config_env(), d), generation, o, d);
 }
 
 struct config *
 config_load_text(const char *name, struct sp_span text, unsigned generation, struct policy_diag *d)
 {
-	return config_build(policy_compile_text(name, text, config_env(), d), generation, d);
+	return config_build(policy_compile_text(name, text, config_env(), d), generation, NULL, d);
 }
 
 void

@@ -33,6 +33,14 @@ struct config_backend {
 	struct relay_config relay;
 };
 
+/* What the command line says instead of the policy; null: as the policy says. */
+struct config_override {
+	const char *listen;   /* all listeners' endpoints */
+	const char *backend;  /* all backends' only address */
+	const char *resolver, *log;
+	struct sp_net trust_proxy;
+};
+
 struct config {
 	struct policy *policy;
 	struct arena *arena;
@@ -48,11 +56,13 @@ struct config {
 	unsigned workers;
 	int64_t drain_ms, hurry_ms; /* after SIGTERM: idle ones at once; transactions are cut off after drain_ms; the end after hurry_ms */
 	unsigned generation;
+	struct config_override override;
 };
 
 /* Compiles path and checks what only the program can know (a listener's backend, never an open relay).
  * Null when there was an error; d has the messages. Freed by config_free(). */
-struct config *config_load(const char *path, unsigned generation, struct policy_diag *d);
+struct config *config_load(const char *path, unsigned generation, const struct config_override *o,
+	struct policy_diag *d);
 struct config *config_load_text(const char *name, struct sp_span text, unsigned generation, struct policy_diag *d);
 void config_free(struct config **c);
 /* Applies "run --shadow" to all listeners. */

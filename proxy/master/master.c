@@ -278,7 +278,7 @@ load(unsigned generation)
 	struct config *c;
 
 	policy_diag_init(&d);
-	c = o->path != NULL ? config_load(o->path, generation, &d)
+	c = o->path != NULL ? config_load(o->path, generation, &o->override, &d)
 			    : config_load_text("command line", o->text, generation, &d);
 	if (d.text.len > 0)
 		fputs(buf_cstr(&d.text), stderr);

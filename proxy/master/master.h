@@ -9,6 +9,7 @@
 struct master_options {
 	const char *path;      /* of the policy; read again at SIGHUP; null: text */
 	struct sp_span text;   /* a policy without a file */
+	struct config_override override;
 	bool shadow;           /* the whole policy only reports */
 	double time_scale;     /* 1; tests let time run faster */
 };

@@ -28,6 +28,7 @@ static const struct policy_setting_decl listen_settings[] = {
 	{ "hostname", POLICY_SET_STRING, .help = "our name in banner, EHLO and Received; default: the system's" },
 	{ "relay to", POLICY_SET_DOMAINS, .repeat = true, .help = "recipient domains that are taken from anybody" },
 	{ "relay for", POLICY_SET_NETS, .repeat = true, .help = "clients that may send to any domain" },
+	{ "proxy protocol from", POLICY_SET_NETS, .repeat = true, .help = "peers that name their client by a PROXY v1 line" },
 	{ "relay", POLICY_SET_ENUM, .fallback = "early", .words = relay_words, .help = "early: the backend is asked at each RCPT; late: after the verdict only" },
 	{ "bare line ends", POLICY_SET_ENUM, .fallback = "refuse", .words = line_end_words, .help = "bare CR, bare LF and NUL: refuse the message, or turn each into a space" },
 	{ "quoted local part", POLICY_SET_BOOL, .fallback = "no", .help = "take \"quoted\"@example.com" },

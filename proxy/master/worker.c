@@ -76,10 +76,11 @@ static const char *
 refusal(struct listener *l, const struct sp_ip *ip)
 {
 	unsigned same = crowd_enter(l->crowd, ip);
+	bool many = same > l->config->per_client && !session_trusts(&l->config->session, ip);
 
 	if (++l->connections > l->config->connections)
 		return "too many connections, try again later";
-	if (same > l->config->per_client)
+	if (many)
 		return "too many connections from your address";
 	return NULL;
 }

@@ -9,7 +9,6 @@
 #include <stdio.h>
 
 #include "policy/kit/span.h"
-#include "proxy/net/tls.h"
 #include "proxy/rt/rt.h"
 
 struct command_row {
@@ -68,7 +67,7 @@ check_argument(const struct session *s, const struct command *c)
 static struct command_error
 check_starttls(const struct session *s, const struct command *c)
 {
-	if (s->config->tls == NULL || stream_tls_active(s->stream))
+	if (s->config->tls == NULL || session_encrypted(s))
 		return (struct command_error){ s->config->tls == NULL ? 502 : 503, "5.5.1", "TLS is not to be had now" };
 	return check_bare(s, c);
 }
@@ -91,7 +90,7 @@ reply_ehlo(struct session *s)
 
 	snprintf(text, sizeof(text), "%s\nPIPELINING\nSIZE %lld%s%s\nENHANCEDSTATUSCODES\nHELP", s->config->hostname,
 		(long long)offered_size(s, &offer), offer.eightbit ? "\n8BITMIME" : "",
-		s->config->tls != NULL && !stream_tls_active(s->stream) ? "\nSTARTTLS" : "");
+		s->config->tls != NULL && !session_encrypted(s) ? "\nSTARTTLS" : "");
 	session_reply(s, 250, NULL, text);
 }
 

@@ -170,7 +170,7 @@ trace_header(const struct session *s)
 	time_t now = time(NULL);
 	struct tm tm;
 	const struct transaction *tx = s->tx;
-	const char *with = !s->esmtp ? "SMTP" : stream_tls_active(s->stream) ? "ESMTPS" : "ESMTP";
+	const char *with = !s->esmtp ? "SMTP" : session_encrypted(s) ? "ESMTPS" : "ESMTP";
 	char *text;
 
 	if (gmtime_r(&now, &tm) != NULL)

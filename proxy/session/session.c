@@ -10,10 +10,11 @@
 
 #include "policy/kit/must.h"
 #include "policy/kit/span.h"
+#include "proxy/net/proxy1.h"
 #include "proxy/rt/rt.h"
 #include "proxy/session/log.h"
 
-enum { REPLY_SCRATCH = 65536, STRICT_FAULTS = 3 };
+enum { REPLY_SCRATCH = 65536, STRICT_FAULTS = 3, PROXY_LINE_MS = 5000 };
 
 /* All sessions of this worker, so that draining can reach them. */
 struct member {
@@ -207,6 +208,29 @@ command_loop(struct session *s)
 
 /* ---- the opening ---------------------------------------------------------------------------- */
 
+bool
+session_trusts(const struct session_config *c, const struct sp_ip *peer)
+{
+	return (c->trust_proxy.ip.family != 0 && net_has(&c->trust_proxy, peer)) ||
+		policy_setting_has_ip(c->block, "proxy protocol from", peer);
+}
+
+/* Nothing is said before a whole valid line has come from a peer that speaks for others (CASES Y02). */
+static bool
+introduced(struct session *s)
+{
+	enum sp_status st;
+
+	if (!session_trusts(s->config, &s->ip))
+		return true;
+	st = proxy1_read(s->stream, rt_deadline(PROXY_LINE_MS), &s->ip, &s->port);
+	if (st == SP_OK || st == SP_NONE)
+		return true;
+	s->done = s->peer_gone = true;
+	s->end = "proxy-line";
+	return false;
+}
+
 /* The client must wait for our banner (RFC 5321 3.1); what comes before it is not read as commands. */
 static bool
 spoke_first(struct session *s)
@@ -217,7 +241,7 @@ spoke_first(struct session *s)
 		s->end = "client-gone";
 		return false;
 	}
-	if (!stream_pending(s->stream) || stream_peer_gone(s->stream))
+	if (!(stream_input(s->stream).len > 0 || stream_pending(s->stream)) || stream_peer_gone(s->stream))
 		return false;
 	session_reply(s, 554, "5.5.0", "protocol error: you spoke before the greeting");
 	s->done = true;
@@ -282,6 +306,8 @@ member_leave(struct member *m)
 static void
 session_run(struct session *s, const char *refuse)
 {
+	if (!introduced(s))
+		return;
 	if (refuse != NULL) {
 		session_goodbye(s, "4.7.0", refuse, "refused");
 		return;

@@ -47,6 +47,7 @@ struct session_config {
 	struct session_timeouts timeouts;
 	unsigned generation;     /* of the policy, for the log */
 	bool shadow;             /* the whole policy only reports */
+	struct sp_net trust_proxy; /* beside "proxy protocol from": given on the command line; family 0: none */
 };
 
 struct session_start {
@@ -59,6 +60,9 @@ struct session_start {
 
 /* Serves until the client or we end it; frees the stream. Runs in a coroutine. */
 void session_serve(struct stream *stream, const struct session_start *start);
+
+/* May this peer say by a PROXY line who its client is? */
+bool session_trusts(const struct session_config *c, const struct sp_ip *peer);
 
 /* From now on sessions are told 421 4.3.2 at the next command boundary outside of a transaction. */
 void session_drain(void);

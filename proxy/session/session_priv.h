@@ -11,6 +11,7 @@
 #define PROXY_SESSION_SESSION_PRIV_H
 
 #include "proxy/inspect/inspect.h"
+#include "proxy/net/tls.h"
 #include "proxy/session/session.h"
 #include "proxy/smtp/line.h"
 #include "proxy/smtp/reply.h"
@@ -90,6 +91,11 @@ void session_id(char to[static SESSION_TXID]);
 /* Is there more input behind the present command line? Groups must end at EHLO, DATA, STARTTLS (RFC 2920 3.1). */
 bool session_group_goes_on(const struct session *s);
 bool session_hurrying(void);
+static inline bool
+session_encrypted(const struct session *s)
+{
+	return stream_tls_version(s->stream) != NULL;
+}
 
 /* ---- command.c ---- */
 void session_command(struct session *s, struct sp_span line);

@@ -1,0 +1,352 @@
+/*
+ * backend.c - a mail server that says yes to everything but what the scene tells it to do otherwise.
+ *
+ * It is strict where it matters for judging the gateway: commands end in CR LF, data ends in CR LF . CR LF, and each message
+ * that it accepts is kept as it came over the wire.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "policy/kit/must.h"
+#include "proxy/test/play.h"
+
+enum { REAL_WAIT_MS = 60000, MESSAGE_MAX = 256 << 20, DRIP_MS = 1000 };
+
+struct visit {
+	struct fake_backend *backend;
+	struct stream *stream;
+	bool over;
+};
+
+static int64_t
+visit_deadline(const struct visit *v)
+{
+	return rt_deadline(REAL_WAIT_MS * v->backend->scene->clock);
+}
+
+static void
+visit_send(struct visit *v, struct sp_span bytes)
+{
+	transcript_add(&v->backend->transcript, "B>", bytes);
+	if (stream_write(v->stream, bytes, visit_deadline(v)) != SP_OK ||
+		stream_flush(v->stream, visit_deadline(v)) != SP_OK)
+		v->over = true;
+}
+
+static void
+visit_reply(struct visit *v, struct sp_span text)
+{
+	char line[8192];
+
+	snprintf(line, sizeof(line), "%.*s\r\n", (int)text.len, text.ptr);
+	visit_send(v, span_str(line));
+}
+
+/* ---- tricks --------------------------------------------------------------------------------- */
+
+static bool
+contains(struct sp_span s, struct sp_span part)
+{
+	for (size_t i = 0; i + part.len <= s.len; i++)
+		if (span_eq(span_of(s.ptr + i, part.len), part))
+			return true;
+	return part.len == 0;
+}
+
+static void
+drip(struct visit *v, struct sp_span text)
+{
+	for (size_t i = 0; i < text.len && !v->over; i++) {
+		visit_send(v, span_of(text.ptr + i, 1));
+		(void)co_sleep(DRIP_MS);
+	}
+}
+
+/* Nothing is read and nothing is said until the gateway gives up. */
+static void
+stall(struct visit *v)
+{
+	(void)co_sleep(3600 * 1000);
+	v->over = true;
+}
+
+/* Waits for the other end to close, throwing away what it says. */
+static void
+stay_silent(struct visit *v)
+{
+	while (stream_fill(v->stream, rt_deadline(7200 * 1000)) == SP_OK)
+		stream_consume(v->stream, stream_input(v->stream).len);
+	v->over = true;
+}
+
+static void
+trick_play(struct visit *v, const struct trick *t)
+{
+	struct linger now = { 1, 0 };
+
+	switch (t->kind) {
+	case TRICK_REPLY:
+		visit_reply(v, t->text);
+		break;
+	case TRICK_RAW:
+		visit_send(v, t->text);
+		break;
+	case TRICK_DRIP:
+		drip(v, t->text);
+		break;
+	case TRICK_DELAY:
+		(void)co_sleep(t->number);
+		break;
+	case TRICK_SILENT:
+		stay_silent(v);
+		break;
+	case TRICK_STALL:
+		stall(v);
+		break;
+	case TRICK_RESET:
+		(void)setsockopt(stream_fd(v->stream), SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		v->over = true;
+		break;
+	case TRICK_CLOSE:
+		v->over = true;
+		break;
+	}
+}
+
+/* Plays all tricks for this moment in file order; true: one of them took the place of the ordinary answer. */
+static bool
+tricked(struct visit *v, const char *when, struct sp_span line)
+{
+	struct fake_backend *b = v->backend;
+	bool answered = false;
+
+	for (size_t i = 0; i < b->scene->trick_count && !v->over; i++) {
+		struct trick *t = &b->tricks[i];
+
+		if (t->times == 0 || !span_ieq(t->when, span_str(when)) || !contains(line, t->match))
+			continue;
+		if (answered && t->kind == TRICK_REPLY)
+			continue; /* the first reply that fits is the answer */
+		t->times -= t->times > 0;
+		trick_play(v, t);
+		answered |= t->kind != TRICK_DELAY;
+	}
+	return answered || v->over;
+}
+
+/* What the last reply trick for this moment says: does it let the message in? */
+static int
+trick_code(const struct visit *v, const char *when)
+{
+	for (size_t i = 0; i < v->backend->scene->trick_count; i++) {
+		const struct trick *t = &v->backend->tricks[i];
+
+		if (t->times != 0 && span_ieq(t->when, span_str(when)) && t->text.len > 0)
+			return t->text.ptr[0] - '0';
+	}
+	return 2;
+}
+
+/* ---- commands ------------------------------------------------------------------------------- */
+
+static bool
+read_line(struct visit *v, struct sp_span *ret)
+{
+	for (;;) {
+		struct sp_span in = stream_input(v->stream);
+		size_t len = span_find(in, '\n') + 1;
+
+		if (len <= in.len) {
+			*ret = arena_copy(v->backend->scene->arena, span_head(in, len));
+			stream_consume(v->stream, len);
+			transcript_add(&v->backend->transcript, "B<", *ret);
+			ret->len -= ret->len >= 2 && ret->ptr[ret->len - 2] == '\r' ? 2 : 1;
+			return true;
+		}
+		if (stream_fill(v->stream, visit_deadline(v)) != SP_OK)
+			return false;
+	}
+}
+
+/* Reads wire octets to the terminator; body tricks are played once, as soon as something of the body is there. */
+static bool
+read_message(struct visit *v, struct buf *to)
+{
+	bool played = false;
+
+	buf_add_str(to, "\r\n"); /* so that a dot on the first line is found by the same search */
+	for (;;) {
+		struct sp_span in = stream_input(v->stream);
+		const char *end;
+
+		buf_add(to, in);
+		stream_consume(v->stream, in.len);
+		end = memmem(to->ptr, to->len, "\r\n.\r\n", 5);
+		if (end != NULL) {
+			transcript_add(&v->backend->transcript, "B<", SPAN_LIT("(message)\r\n.\r\n"));
+			if (end + 5 != to->ptr + to->len) /* octets behind the dot would be smuggling */
+				transcript_add(&v->backend->transcript, "B<", SPAN_LIT("(octets after the dot)\r\n"));
+			to->len = (size_t)(end - to->ptr) + 2;
+			return true;
+		}
+		if (!played && to->len > 2) {
+			played = true;
+			if (tricked(v, "body", (struct sp_span){ NULL, 0 }) && v->over)
+				return false;
+		}
+		if (stream_fill(v->stream, visit_deadline(v)) != SP_OK)
+			return false;
+	}
+}
+
+static void
+keep_message(struct visit *v, const struct buf *message)
+{
+	struct fake_backend *b = v->backend;
+	char *copy;
+
+	if (b->message_count == sizeof(b->messages) / sizeof(b->messages[0]))
+		return;
+	copy = malloc(message->len);
+	MUST(copy != NULL);
+	memcpy(copy, message->ptr + 2, message->len - 2);
+	b->messages[b->message_count++].bytes = span_of(copy, message->len - 2);
+}
+
+static void
+serve_data(struct visit *v)
+{
+	struct buf message;
+	char reply[64];
+
+	if (tricked(v, "DATA", SPAN_LIT("DATA")) && (v->over || trick_code(v, "DATA") != 3))
+		return;
+	if (trick_code(v, "DATA") != 3)
+		visit_reply(v, SPAN_LIT("354 go on"));
+	buf_init(&message, MESSAGE_MAX);
+	if (!read_message(v, &message)) {
+		v->over = true;
+	} else {
+		if (trick_code(v, "dot") == 2)
+			keep_message(v, &message);
+		snprintf(reply, sizeof(reply), "250 2.0.0 Ok: queued as Q%zu", v->backend->message_count);
+		if (!tricked(v, "dot", (struct sp_span){ NULL, 0 }))
+			visit_reply(v, span_str(reply));
+	}
+	buf_fini(&message);
+}
+
+static void
+serve_ehlo(struct visit *v)
+{
+	const struct scene *s = v->backend->scene;
+	char reply[2048];
+	size_t at = (size_t)snprintf(reply, sizeof(reply), "250-backend.example\r\n");
+	struct sp_span offers = s->offers.ptr != NULL ? s->offers : SPAN_LIT("PIPELINING,SIZE 52428800,8BITMIME,ENHANCEDSTATUSCODES");
+
+	while (offers.len > 0 && at < sizeof(reply) - 100) {
+		struct sp_span one = span_head(offers, span_find(offers, ','));
+
+		at += (size_t)snprintf(reply + at, sizeof(reply) - at, "250-%.*s\r\n", (int)one.len, one.ptr);
+		offers = span_from(offers, one.len + 1);
+	}
+	snprintf(reply + at, sizeof(reply) - at, "250 HELP\r\n");
+	visit_send(v, span_str(reply));
+}
+
+static void
+serve_line(struct visit *v, struct sp_span line)
+{
+	struct sp_span verb = span_head(line, span_find(line, ' '));
+	char when[16];
+
+	snprintf(when, sizeof(when), "%.*s", (int)(verb.len > 15 ? 15 : verb.len), verb.ptr);
+	if (span_ieq(verb, SPAN_LIT("DATA"))) {
+		serve_data(v);
+		return;
+	}
+	if (tricked(v, when, line))
+		return;
+	if (span_ieq(verb, SPAN_LIT("EHLO"))) {
+		serve_ehlo(v);
+	} else if (span_ieq(verb, SPAN_LIT("QUIT"))) {
+		visit_reply(v, SPAN_LIT("221 2.0.0 bye"));
+		v->over = true;
+	} else {
+		visit_reply(v, SPAN_LIT("250 2.0.0 ok"));
+	}
+}
+
+static void
+visit_serve(void *arg)
+{
+	struct visit *v = arg;
+	struct sp_span line;
+
+	transcript_add(&v->backend->transcript, "B<", SPAN_LIT("(connection)\r\n"));
+	if (!tricked(v, "connect", (struct sp_span){ NULL, 0 }))
+		visit_reply(v, SPAN_LIT("220 backend.example ESMTP fake"));
+	while (!v->over && read_line(v, &line))
+		serve_line(v, line);
+	transcript_add(&v->backend->transcript, "B<", SPAN_LIT("(closed)\r\n"));
+	v->backend->open--;
+	stream_free(&v->stream);
+	free(v);
+}
+
+/* ---- the listener --------------------------------------------------------------------------- */
+
+static void
+visitor(void *arg)
+{
+	struct fake_backend *b = arg;
+	struct sp_ip ip;
+	uint16_t port;
+	int fd = net_accept(b->listener, &ip, &port);
+	struct visit *v = fd < 0 ? NULL : calloc(1, sizeof(*v));
+
+	if (v == NULL)
+		return;
+	v->backend = b;
+	v->stream = stream_new(fd);
+	b->connections++;
+	b->open++;
+	if (v->stream == NULL || co_start(visit_serve, v, NULL) != SP_OK)
+		MUST(!"the fake backend has no memory");
+}
+
+bool
+fake_backend_start(struct fake_backend *b, const struct scene *s)
+{
+	struct net_endpoint e = { .kind = NET_IP };
+
+	b->scene = s;
+	memcpy(b->tricks, s->tricks, sizeof(b->tricks));
+	buf_init(&b->transcript, SCENE_TRANSCRIPT);
+	(void)span_to_ip(SPAN_LIT("127.0.0.1"), &e.ip);
+	b->listener = net_listen(&e, 1024);
+	if (b->listener < 0)
+		return false;
+	b->port = net_local_port(b->listener);
+	if (s->backend_refuses) {
+		close(b->listener); /* the port stays known, and nobody is there */
+		b->listener = -1;
+		return true;
+	}
+	b->watch = rt_watch_new(b->listener, visitor, b);
+	return b->watch != NULL;
+}
+
+void
+fake_backend_stop(struct fake_backend *b)
+{
+	rt_watch_free(&b->watch);
+	if (b->listener >= 0)
+		close(b->listener);
+	for (size_t i = 0; i < b->message_count; i++)
+		free((void *)(uintptr_t)b->messages[i].bytes.ptr);
+	buf_fini(&b->transcript);
+}

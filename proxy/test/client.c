@@ -1,0 +1,373 @@
+/*
+ * client.c - plays one dialogue: sends, reads whole replies, compares.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "proxy/net/tls.h"
+#include "proxy/test/play.h"
+
+enum { REAL_WAIT_MS = 20000, FILL_LINE = 78 };
+
+struct talk {
+	struct play *play;
+	struct stream *stream;
+	const struct dialogue *dialogue;
+	int64_t chunk;    /* octets a write; 0: all */
+	int64_t round;    /* of the innermost repeat, from 1 */
+	bool ended;       /* our side was closed */
+};
+
+int64_t
+play_deadline(const struct play *p)
+{
+	return rt_deadline(REAL_WAIT_MS * p->scene->clock);
+}
+
+void
+play_fail(struct play *p, unsigned line, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!p->failed)
+		buf_printf(&p->scene->error, "%s:%u: ", p->scene->path, line);
+	if (!p->failed) {
+		va_start(ap, fmt);
+		buf_vprintf(&p->scene->error, fmt, ap);
+		va_end(ap);
+		buf_add_char(&p->scene->error, '\n');
+	}
+	p->failed = true;
+}
+
+void
+transcript_add(struct buf *to, const char *who, struct sp_span bytes)
+{
+	while (bytes.len > 0) {
+		struct sp_span line = span_head(bytes, span_find(bytes, '\n') + 1);
+		struct sp_span shown = span_head(line, 200);
+
+		buf_printf(to, "%s ", who);
+		for (size_t i = 0; i < shown.len; i++) {
+			char c = shown.ptr[i];
+
+			if (c == '\r')
+				buf_add_str(to, "\\r");
+			else if (c == '\n')
+				buf_add_str(to, "\\n");
+			else if (c < ' ' || c > '~')
+				buf_printf(to, "\\x%02x", (unsigned char)c);
+			else
+				buf_add_char(to, c);
+		}
+		buf_printf(to, "%s\n", line.len > shown.len ? " ..." : "");
+		bytes = span_from(bytes, line.len);
+	}
+}
+
+/* ---- sending -------------------------------------------------------------------------------- */
+
+static void
+talk_write(struct talk *t, struct sp_span bytes)
+{
+	transcript_add(&t->play->transcript, "C>", bytes);
+	while (bytes.len > 0 && !t->ended) {
+		struct sp_span piece = t->chunk > 0 ? span_head(bytes, (size_t)t->chunk) : bytes;
+		enum sp_status st = stream_write(t->stream, piece, play_deadline(t->play));
+
+		if (st == SP_OK)
+			st = stream_flush(t->stream, play_deadline(t->play));
+		if (st != SP_OK)
+			return; /* the gateway has closed: what it says next is checked by the steps that follow */
+		bytes = span_from(bytes, piece.len);
+		if (t->chunk > 0)
+			co_yield(); /* the gateway's side of the kernel gets its turn between two pieces */
+	}
+}
+
+/* {n} becomes the round of the repeat. */
+static struct sp_span
+with_round(struct talk *t, struct sp_span text)
+{
+	struct buf out;
+	struct sp_span done;
+
+	if (t->round == 0)
+		return text;
+	buf_init(&out, 1 << 20);
+	while (text.len > 0) {
+		size_t at = span_find(text, '{');
+
+		buf_add(&out, span_head(text, at));
+		text = span_from(text, at);
+		if (span_starts(text, SPAN_LIT("{n}"))) {
+			buf_printf(&out, "%lld", (long long)t->round);
+			text = span_from(text, 3);
+		} else if (text.len > 0) {
+			buf_add_char(&out, '{');
+			text = span_from(text, 1);
+		}
+	}
+	done = arena_copy(t->play->scene->arena, buf_span(&out));
+	buf_fini(&out);
+	return done;
+}
+
+static void
+send_filling(struct talk *t, enum step_kind kind, int64_t number)
+{
+	struct buf out;
+
+	buf_init(&out, 256u << 20);
+	for (int64_t i = 0; i < number; i++)
+		buf_add_char(&out, kind == STEP_FILL && i % FILL_LINE == FILL_LINE - 2 ? '\r'
+				: kind == STEP_FILL && i % FILL_LINE == FILL_LINE - 1 ? '\n' : 'x');
+	if (kind == STEP_LINE)
+		buf_add_str(&out, "\r\n");
+	else if (kind == STEP_FILL && number > 2 && out.len > 2)
+		memcpy(out.ptr + out.len - 2, "\r\n", 2);
+	talk_write(t, buf_span(&out));
+	buf_fini(&out);
+}
+
+static void
+send_line(struct talk *t, struct sp_span text)
+{
+	struct buf line;
+
+	buf_init(&line, 1 << 20);
+	buf_add(&line, text);
+	buf_add_str(&line, "\r\n");
+	talk_write(t, buf_span(&line));
+	buf_fini(&line);
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+/* A whole reply: lines up to one whose fourth octet is no '-'. In the scene's arena; {null,0}: none came. */
+static struct sp_span
+read_reply(struct talk *t, enum sp_status *ret_status)
+{
+	for (;;) {
+		struct sp_span in = stream_input(t->stream);
+		size_t start = 0;
+
+		for (;;) {
+			struct sp_span line = span_from(in, start);
+			size_t len = span_find(line, '\n') + 1;
+
+			if (len > line.len)
+				break;
+			start += len;
+			if (len < 4 || line.ptr[3] != '-') {
+				struct sp_span reply = arena_copy(t->play->scene->arena, span_head(in, start));
+
+				stream_consume(t->stream, start);
+				transcript_add(&t->play->transcript, "S<", reply);
+				return reply;
+			}
+		}
+		*ret_status = stream_fill(t->stream, play_deadline(t->play));
+		if (*ret_status != SP_OK)
+			return (struct sp_span){ NULL, 0 };
+	}
+}
+
+/* "550", "5xx", "*", "550 5.7.1", "550-5.7.1" */
+static bool
+reply_matches(struct sp_span reply, const struct step *st)
+{
+	size_t blank = span_find(st->text, ' ');
+	struct sp_span code = span_head(st->text, blank), enhanced = span_trim(span_from(st->text, blank));
+	bool any_part = st->more.len == 0;
+
+	if (reply.len < 4)
+		return false;
+	for (size_t i = 0; i < code.len && !span_eq(code, SPAN_LIT("*")); i++)
+		if (i > 2 || (code.ptr[i] != 'x' && code.ptr[i] != reply.ptr[i]))
+			return false;
+	if (enhanced.len > 0 && !span_starts(span_from(reply, 4), enhanced))
+		return false;
+	for (size_t i = 0; !any_part && i + st->more.len <= reply.len; i++)
+		any_part = span_eq(span_of(reply.ptr + i, st->more.len), st->more);
+	return any_part;
+}
+
+static void
+expect_reply(struct talk *t, const struct step *st)
+{
+	enum sp_status status = SP_OK;
+	struct sp_span reply = read_reply(t, &status);
+
+	if (reply.ptr == NULL)
+		play_fail(t->play, st->line, "'%.*s' was expected, but %s", (int)st->text.len, st->text.ptr,
+			status == SP_GONE ? "the connection was closed" : "nothing came");
+	else if (!reply_matches(reply, st))
+		play_fail(t->play, st->line, "'%.*s%s%.*s' was expected, but this came: %.*s", (int)st->text.len, st->text.ptr,
+			st->more.len > 0 ? " ~ " : "", (int)st->more.len, st->more.len > 0 ? st->more.ptr : "",
+			(int)span_find(reply, '\r'), reply.ptr);
+}
+
+static void
+expect_closed(struct talk *t, const struct step *st)
+{
+	enum sp_status status = stream_input(t->stream).len > 0 ? SP_OK : stream_fill(t->stream, play_deadline(t->play));
+
+	if (status == SP_OK)
+		play_fail(t->play, st->line, "a closed connection was expected, but this came: %.*s",
+			(int)span_find(stream_input(t->stream), '\r'), stream_input(t->stream).ptr);
+	else if (status != SP_GONE)
+		play_fail(t->play, st->line, "a closed connection was expected, but it stays open");
+}
+
+static void
+expect_silence(struct talk *t, const struct step *st)
+{
+	enum sp_status status = stream_input(t->stream).len > 0 ? SP_OK : stream_fill(t->stream, rt_deadline(st->number));
+
+	if (status != SP_TIMEOUT)
+		play_fail(t->play, st->line, "silence was expected, but %s",
+			status == SP_GONE ? "the connection was closed" : "something came");
+}
+
+/* ---- steps ---------------------------------------------------------------------------------- */
+
+static void
+reset_connection(struct talk *t)
+{
+	struct linger now = { 1, 0 };
+
+	(void)setsockopt(stream_fd(t->stream), SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+}
+
+static void
+command_gateway(struct talk *t, const struct step *st)
+{
+	struct child *c = &t->play->child;
+
+	if (span_eq(st->text, SPAN_LIT("TERM")))
+		child_signal(c, SIGTERM);
+	else if (span_eq(st->text, SPAN_LIT("HUP")))
+		child_signal(c, SIGHUP);
+	else if (span_eq(st->text, SPAN_LIT("USR1")))
+		child_signal(c, SIGUSR1);
+	else if (span_eq(st->text, SPAN_LIT("KILL-WORKER")) && !child_kill_worker(c))
+		play_fail(t->play, st->line, "no worker was found");
+	else if (span_eq(st->text, SPAN_LIT("POLICY")) && !child_write_policy(c, t->play->scene, st->more))
+		play_fail(t->play, st->line, "the policy could not be written");
+}
+
+static void
+step_play(struct talk *t, const struct step *st)
+{
+	switch (st->kind) {
+	case STEP_SEND:
+		send_line(t, with_round(t, st->text));
+		break;
+	case STEP_RAW:
+		talk_write(t, with_round(t, st->text));
+		break;
+	case STEP_FILL:
+	case STEP_LINE:
+	case STEP_TEXT:
+		send_filling(t, st->kind, st->number);
+		break;
+	case STEP_EXPECT:
+		expect_reply(t, st);
+		break;
+	case STEP_CLOSED:
+		expect_closed(t, st);
+		break;
+	case STEP_SILENCE:
+		expect_silence(t, st);
+		break;
+	case STEP_PAUSE:
+		(void)co_sleep(st->number);
+		break;
+	case STEP_CHUNK:
+		t->chunk = st->number;
+		break;
+	case STEP_SHUTDOWN:
+		(void)shutdown(stream_fd(t->stream), SHUT_WR);
+		break;
+	case STEP_RESET:
+		reset_connection(t);
+		t->ended = true;
+		break;
+	case STEP_CLOSE:
+		t->ended = true;
+		break;
+	case STEP_STARTTLS:
+		if (stream_tls_connect(t->stream, play_deadline(t->play)) != SP_OK)
+			play_fail(t->play, st->line, "the TLS handshake failed");
+		break;
+	case STEP_GATEWAY:
+		command_gateway(t, st);
+		break;
+	case STEP_WAIT_LOG:
+		if (!child_wait_log(&t->play->child, st->text, 0, play_deadline(t->play)))
+			play_fail(t->play, st->line, "the log never said \"%.*s\"", (int)st->text.len, st->text.ptr);
+		break;
+	case STEP_REPEAT:
+	case STEP_END:
+		break;
+	}
+}
+
+/* Plays steps from first on up to the end that matches; returns the index behind it. */
+static size_t
+steps_play(struct talk *t, size_t first)
+{
+	const struct dialogue *d = t->dialogue;
+	size_t i = first;
+
+	while (i < d->count && d->steps[i].kind != STEP_END && !t->play->failed && !t->ended) {
+		size_t body = i + 1, next = i + 1;
+		int64_t outer = t->round;
+
+		if (d->steps[i].kind != STEP_REPEAT) {
+			step_play(t, &d->steps[i++]);
+			continue;
+		}
+		for (int64_t n = 1; n <= d->steps[i].number && !t->play->failed; n++) {
+			t->round = n;
+			next = steps_play(t, body);
+		}
+		t->round = outer;
+		i = next;
+	}
+	return i + 1;
+}
+
+/* The gateway believes a PROXY line from us: so a dialogue can come from any address. */
+static bool
+introduce(struct talk *t)
+{
+	struct sp_span from = t->dialogue->from.len > 0 ? t->dialogue->from : SPAN_LIT("127.0.0.1");
+	bool v6 = span_find(from, ':') < from.len;
+	char line[128];
+
+	snprintf(line, sizeof(line), "PROXY TCP%d %.*s %s 40000 25\r\n", v6 ? 6 : 4, (int)from.len, from.ptr,
+		v6 ? "::1" : "127.0.0.1");
+	return stream_write(t->stream, span_str(line), play_deadline(t->play)) == SP_OK &&
+		stream_flush(t->stream, play_deadline(t->play)) == SP_OK;
+}
+
+void
+dialogue_play(struct play *p, const struct dialogue *d)
+{
+	struct talk t = { .play = p, .dialogue = d };
+	struct net_endpoint e = { .kind = NET_IP, .port = p->child.port };
+
+	(void)span_to_ip(SPAN_LIT("127.0.0.1"), &e.ip);
+	buf_printf(&p->transcript, "-- client from %.*s\n", d->from.len > 0 ? (int)d->from.len : 9,
+		d->from.len > 0 ? d->from.ptr : "127.0.0.1");
+	if (stream_connect(&e, play_deadline(p), &t.stream) != SP_OK || !introduce(&t))
+		play_fail(p, d->line, "the gateway takes no connection");
+	else
+		(void)steps_play(&t, 0);
+	stream_free(&t.stream);
+}

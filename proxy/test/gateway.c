@@ -1,0 +1,253 @@
+/*
+ * gateway.c - the gateway as a child process: its policy file, its log, its signals, its end.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "proxy/test/play.h"
+
+enum { LOG_MAX = 64 << 20 };
+
+/* ---- the policy file ------------------------------------------------------------------------ */
+
+/* Has the policy a statement that begins with this word, on a line of its own? */
+static bool
+has_statement(struct sp_span policy, struct sp_span name)
+{
+	while (policy.len > 0) {
+		struct sp_span line = span_trim(span_head(policy, span_find(policy, '\n')));
+		char next = line.len > name.len ? line.ptr[name.len] : ' ';
+
+		if (span_starts(line, name) && (next == ' ' || next == '{' || next == '\t'))
+			return true;
+		policy = span_from(policy, span_find(policy, '\n') + 1);
+	}
+	return false;
+}
+
+static bool
+write_file(const char *path, struct sp_span text)
+{
+	FILE *file = fopen(path, "we");
+	bool ok = file != NULL && fwrite(text.ptr, 1, text.len, file) == text.len;
+
+	if (file != NULL)
+		ok = fclose(file) == 0 && ok;
+	return ok;
+}
+
+/* What a scene leaves out is added behind its own lines, so that line numbers in messages are the scene's. */
+bool
+child_write_policy(struct child *c, const struct scene *s, struct sp_span policy)
+{
+	struct buf text;
+	bool ok;
+
+	buf_init(&text, 16 << 20);
+	if (!has_statement(policy, SPAN_LIT("policy")))
+		buf_add_str(&text, "policy 1 ");
+	buf_add(&text, policy);
+	if (!has_statement(policy, SPAN_LIT("listen")))
+		buf_printf(&text, "\nlisten 127.0.0.1:2525 { hostname \"mx.example.com\" relay to example.com\n%.*s\n}",
+			(int)s->listen.len, s->listen.len > 0 ? s->listen.ptr : "");
+	if (!has_statement(policy, SPAN_LIT("backend")))
+		buf_add_str(&text, "\nbackend mail { address 127.0.0.1:25 }");
+	if (!has_statement(policy, SPAN_LIT("rules")))
+		buf_add_str(&text, "\nrules { accept }");
+	buf_add_str(&text, "\n");
+	ok = write_file(c->policy_path, buf_span(&text));
+	buf_fini(&text);
+	return ok;
+}
+
+static bool
+prepare_policy(struct child *c, const struct scene *s, const struct child_world *w)
+{
+	char path[4096];
+	size_t folder = span_rfind(span_str(s->path), '/');
+
+	if (s->policy_file.len == 0) {
+		snprintf(c->policy_path, sizeof(c->policy_path), "%s/site.policy", w->folder);
+		return child_write_policy(c, s, s->policy);
+	}
+	if (s->policy_file.ptr[0] == '/' || folder == strlen(s->path))
+		snprintf(path, sizeof(path), "%s", s->policy_file.ptr);
+	else
+		snprintf(path, sizeof(path), "%.*s/%s", (int)folder, s->path, s->policy_file.ptr);
+	return snprintf(c->policy_path, sizeof(c->policy_path), "%s", path) < (int)sizeof(c->policy_path);
+}
+
+/* ---- the process ---------------------------------------------------------------------------- */
+
+static _Noreturn void
+child_exec(const struct child *c, const struct child_world *w, int log)
+{
+	char backend[40], dns[40], clock[24];
+	const char *argv[] = { w->program, "run", "--listen", "127.0.0.1:0", "--backend", backend, "--resolver", dns,
+		"--time-scale", clock, "--trust-proxy", "127.0.0.1", "--log", "stderr", c->policy_path, NULL };
+
+	snprintf(backend, sizeof(backend), "127.0.0.1:%u", w->backend_port);
+	snprintf(dns, sizeof(dns), "127.0.0.1:%u", w->dns_port);
+	snprintf(clock, sizeof(clock), "%lld", (long long)w->clock);
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	if (dup2(log, STDERR_FILENO) >= 0 && dup2(log, STDOUT_FILENO) >= 0)
+		execv(w->program, (char *const *)(uintptr_t)argv);
+	_exit(127);
+}
+
+/* Takes what the child has said since; false: it has closed its end. */
+static bool
+read_log(struct child *c)
+{
+	for (;;) {
+		char *room = buf_room(&c->log, 65536);
+		ssize_t n = room == NULL ? 0 : read(c->log_fd, room, 65536);
+
+		if (n > 0)
+			buf_added(&c->log, (size_t)n);
+		else
+			return n < 0 && (errno == EAGAIN || errno == EINTR);
+	}
+}
+
+static void
+follow_log(void *arg)
+{
+	struct child *c = arg;
+
+	while (read_log(c)) {
+		rt_event_wake_all(&c->logged);
+		if (rt_fd_wait(c->log_wait, CO_READ, RT_NEVER) != SP_OK)
+			break;
+	}
+	c->log_ended = true;
+	rt_event_wake_all(&c->logged);
+}
+
+bool
+child_wait_log(struct child *c, struct sp_span text, size_t from, int64_t deadline_ms)
+{
+	for (;;) {
+		if (c->log.len > from && memmem(c->log.ptr + from, c->log.len - from, text.ptr, text.len) != NULL)
+			return true;
+		if (c->log_ended || rt_event_wait(&c->logged, deadline_ms) != SP_OK)
+			return false;
+	}
+}
+
+struct sp_span
+log_value(struct arena *a, struct sp_span line, const char *key)
+{
+	char lead[64];
+	const char *at;
+	struct sp_span rest;
+	size_t len = 1;
+	struct buf value;
+
+	snprintf(lead, sizeof(lead), " %s=", key);
+	at = memmem(line.ptr, line.len, lead, strlen(lead));
+	if (at == NULL)
+		return (struct sp_span){ NULL, 0 };
+	rest = span_from(line, (size_t)(at - line.ptr) + strlen(lead));
+	if (rest.len == 0 || rest.ptr[0] != '"')
+		return arena_copy(a, span_head(rest, span_find(rest, ' ')));
+	while (len < rest.len && rest.ptr[len] != '"')
+		len += rest.ptr[len] == '\\' ? 2 : 1;
+	buf_init(&value, 1 << 20);
+	for (size_t i = 1; i < len && i < rest.len; i++) {
+		if (rest.ptr[i] == '\\' && i + 1 < len && rest.ptr[i + 1] != 'u')
+			i++;
+		buf_add_char(&value, rest.ptr[i]);
+	}
+	rest = arena_copy(a, buf_span(&value));
+	buf_fini(&value);
+	return rest;
+}
+
+static bool
+child_fork(struct child *c, const struct child_world *w)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return false;
+	c->pid = fork();
+	if (c->pid == 0)
+		child_exec(c, w, ends[1]);
+	close(ends[1]);
+	c->log_fd = ends[0];
+	(void)fcntl(c->log_fd, F_SETFL, O_NONBLOCK);
+	return c->pid > 0;
+}
+
+bool
+child_start(struct child *c, const struct scene *s, const struct child_world *w)
+{
+	static const char listening[] = "event=listening";
+	const char *at;
+	uint64_t port;
+	struct sp_span line;
+
+	buf_init(&c->log, LOG_MAX);
+	if (!prepare_policy(c, s, w) || !child_fork(c, w))
+		return false;
+	c->log_wait = rt_fd_new(c->log_fd);
+	if (c->log_wait == NULL || co_start(follow_log, c, NULL) != SP_OK)
+		return false;
+	if (!child_wait_log(c, SPAN_LIT("text=\"ready:"), 0, rt_deadline(20000 * w->clock)))
+		return false;
+	at = memmem(c->log.ptr, c->log.len, listening, sizeof(listening) - 1);
+	if (at == NULL)
+		return false;
+	line = span_of(at, c->log.len - (size_t)(at - c->log.ptr));
+	line.len = span_find(line, '\n');
+	if (span_to_u64(log_value(s->arena, line, "port"), 65535, &port) != SP_OK)
+		return false;
+	c->port = (uint16_t)port;
+	return true;
+}
+
+void
+child_signal(struct child *c, int signo)
+{
+	if (c->pid > 0)
+		kill(c->pid, signo);
+}
+
+bool
+child_kill_worker(struct child *c)
+{
+	char path[64], text[4096];
+	FILE *file;
+	size_t len;
+	uint64_t pid;
+
+	snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)c->pid, (int)c->pid);
+	file = fopen(path, "re");
+	len = file == NULL ? 0 : fread(text, 1, sizeof(text), file);
+	if (file != NULL)
+		fclose(file);
+	return span_to_u64(span_of(text, span_find(span_of(text, len), ' ')), INT32_MAX, &pid) == SP_OK &&
+		kill((pid_t)pid, SIGKILL) == 0;
+}
+
+void
+child_stop(struct child *c)
+{
+	if (c->pid > 0) {
+		kill(c->pid, SIGTERM);
+		while (!c->log_ended && rt_event_wait(&c->logged, RT_NEVER) == SP_OK)
+			;
+		(void)waitpid(c->pid, &c->status, 0);
+		c->pid = 0;
+		rt_fd_free(&c->log_wait);
+		close(c->log_fd);
+	}
+}

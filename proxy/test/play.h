@@ -1,0 +1,86 @@
+/*
+ * play.h - a scene while it is played; for the files of proxy/test.
+ */
+#ifndef PROXY_TEST_PLAY_H
+#define PROXY_TEST_PLAY_H
+
+#include <sys/types.h>
+
+#include "proxy/net/net.h"
+#include "proxy/rt/rt.h"
+#include "proxy/test/fakedns.h"
+#include "proxy/test/scene.h"
+
+/* What went over one connection, readable: one line a piece, CR and LF visible. */
+void transcript_add(struct buf *to, const char *who, struct sp_span bytes);
+
+/* ---- backend.c ---- */
+
+struct fake_message {
+	struct sp_span bytes; /* wire form without terminator, in the heap */
+};
+struct fake_backend {
+	const struct scene *scene;
+	struct trick tricks[64];      /* with what is left of their times */
+	struct rt_watch *watch;
+	int listener;
+	uint16_t port;
+	struct buf transcript;
+	struct fake_message messages[4096];
+	size_t message_count;         /* accepted by a 2xx to the dot */
+	size_t connections, open;
+};
+bool fake_backend_start(struct fake_backend *b, const struct scene *s);
+void fake_backend_stop(struct fake_backend *b);
+
+/* ---- gateway.c ---- */
+
+struct child {
+	pid_t pid;
+	int log_fd;                   /* its standard error */
+	struct rt_fd *log_wait;
+	struct buf log;               /* all that it said */
+	struct rt_event logged;       /* something new was said */
+	bool log_ended;
+	uint16_t port;                /* of its first listener; 0: not listening yet */
+	int status;                   /* of waitpid, once it has ended */
+	char policy_path[300];
+};
+struct child_world {
+	const char *program, *folder;
+	uint16_t backend_port, dns_port;
+	int64_t clock;
+};
+/* Writes the policy, starts the program, waits until it listens. False: it did not start (log has why). */
+bool child_start(struct child *c, const struct scene *s, const struct child_world *w);
+/* SIGTERM if it still runs, then waits for its end and the rest of its log. */
+void child_stop(struct child *c);
+void child_signal(struct child *c, int signo);
+/* Kills one of its workers. False: none was found. */
+bool child_kill_worker(struct child *c);
+/* Waits until its log has the text after offset from; false: deadline. */
+bool child_wait_log(struct child *c, struct sp_span text, size_t from, int64_t deadline_ms);
+/* Writes another policy where the first stood. */
+bool child_write_policy(struct child *c, const struct scene *s, struct sp_span policy);
+/* The value of key in a logfmt line; unquoted, in the arena. {null,0}: not there. */
+struct sp_span log_value(struct arena *a, struct sp_span line, const char *key);
+
+/* ---- client.c ---- */
+
+struct play {
+	struct scene *scene;
+	struct child child;
+	struct fake_backend backend;
+	struct fakedns *dns;
+	struct buf transcript;
+	bool failed;
+};
+void dialogue_play(struct play *p, const struct dialogue *d);
+__attribute__((format(printf, 3, 4))) void play_fail(struct play *p, unsigned line, const char *fmt, ...);
+/* Deadline for what should come at once: 20 s of real time whatever the clock's scale. */
+int64_t play_deadline(const struct play *p);
+
+/* ---- expect.c ---- */
+void expect_all(struct play *p);
+
+#endif

@@ -1,0 +1,109 @@
+/*
+ * scene.h - one .sally file: a policy, a fake world around it, dialogues, and what must have come of them.
+ *
+ *   parse.c        text to struct scene
+ *   play.c         starts the world and the gateway, plays the dialogues, stops all, judges
+ *   client.c       a dialogue's client side
+ *   backend.c      the scripted backend
+ *   gateway.c      the gateway as a child process, and its log
+ *   expect.c       what must be true at the end
+ *   fakedns.c      the DNS
+ *
+ * The gateway is driven by sockets and signals and judged by replies and log lines only.
+ */
+#ifndef PROXY_TEST_SCENE_H
+#define PROXY_TEST_SCENE_H
+
+#include "policy/kit/arena.h"
+#include "policy/kit/buf.h"
+#include "policy/kit/span.h"
+
+enum { SCENE_STATEMENTS = 512, SCENE_STEPS = 4096, SCENE_TRANSCRIPT = 4 << 20 };
+
+/* One step of a client's dialogue. */
+enum step_kind {
+	STEP_SEND,     /* text, CR LF added */
+	STEP_RAW,      /* text as it is */
+	STEP_EXPECT,   /* a whole reply: text "250", "550 5.7.1", "5xx", "*"; more: a part of its text */
+	STEP_CLOSED,   /* the gateway closes, and says nothing more */
+	STEP_SILENCE,  /* nothing comes for number ms */
+	STEP_PAUSE,    /* number ms */
+	STEP_CHUNK,    /* from now on at most number octets a write; 0: all at once */
+	STEP_CLOSE,
+	STEP_RESET,
+	STEP_SHUTDOWN, /* no more will be sent */
+	STEP_FILL,     /* number octets of text in lines of 78 */
+	STEP_LINE,     /* a line of number octets and CR LF */
+	STEP_TEXT,     /* number octets without a line end */
+	STEP_REPEAT,   /* steps up to the matching STEP_END, number times; {n} in their texts counts from 1 */
+	STEP_END,
+	STEP_STARTTLS,
+	STEP_GATEWAY,  /* text: TERM HUP USR1 KILL-WORKER, or POLICY with more: the new file's text */
+	STEP_WAIT_LOG  /* until a log line has the text */
+};
+struct step {
+	enum step_kind kind;
+	unsigned line;
+	struct sp_span text, more;
+	int64_t number;
+};
+
+struct dialogue {
+	struct sp_span from; /* the client's address as the gateway shall see it; empty: 127.0.0.1 */
+	struct step *steps;
+	size_t count;
+	unsigned line;
+};
+
+/* "on RCPT <b@c> reply "550 no"": what the backend does instead of saying yes. */
+enum trick_kind { TRICK_REPLY, TRICK_RAW, TRICK_CLOSE, TRICK_RESET, TRICK_SILENT, TRICK_DRIP, TRICK_DELAY, TRICK_STALL };
+struct trick {
+	struct sp_span when, match; /* verb or connect, body, dot; match: part of the command line */
+	enum trick_kind kind;
+	struct sp_span text;
+	int64_t number; /* DELAY: ms */
+	int64_t times;  /* how often it still applies; -1: always */
+};
+
+struct record {
+	struct sp_span name, type, value;
+};
+
+struct expectation {
+	unsigned line;
+	struct sp_span words[6];
+	size_t count;
+	bool quoted[6];
+};
+
+struct scene {
+	struct arena *arena;
+	const char *path;
+	struct sp_span title, policy, policy_file, listen, offers;
+	bool has_policy, backend_refuses, has_dns;
+	int64_t clock; /* how many times faster than real time */
+	struct dialogue dialogues[64];
+	size_t dialogue_count;
+	struct trick tricks[64];
+	size_t trick_count;
+	struct record records[256];
+	size_t record_count;
+	struct expectation expectations[128];
+	size_t expectation_count;
+	struct buf error; /* of parsing, or why it failed */
+};
+
+/* Null only without memory. parse: false with scene->error "file:line: ..." */
+struct scene *scene_new(const char *path);
+void scene_free(struct scene **s);
+bool scene_parse(struct scene *s, struct sp_span text);
+
+/* Plays it in this process (a child is forked for the gateway). program: the sallyport to run. keep: leave the folder of
+ * temporary files. True: all as expected; else scene->error says what, with transcripts. */
+struct scene_options {
+	const char *program;
+	bool keep, verbose;
+};
+bool scene_play(struct scene *s, const struct scene_options *o);
+
+#endif
