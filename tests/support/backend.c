@@ -9,7 +9,7 @@
 
 #include "policy/kit/span.h"
 
-enum { FAKE_BACKLOG = 16, FAKE_MESSAGE = 1 << 24, FAKE_LOG = 1 << 20 };
+enum { FAKE_BACKLOG = 16, FAKE_MESSAGE = 1 << 24, FAKE_LOG = 1 << 20, FAKE_WINDOW = 32768 };
 
 struct fake_conn {
 	struct fake_backend *fake;
@@ -106,6 +106,15 @@ message_octet(struct fake_backend *f, char octet)
 	return true;
 }
 
+/* The end of the connection lies behind what is not read, so it cannot be waited for. */
+static void
+wait_for_stop(struct fake_conn *c)
+{
+	while (c->fake->watch != NULL && co_sleep(1000) == SP_OK)
+		;
+	c->over = true;
+}
+
 static void
 take_message(struct fake_conn *c)
 {
@@ -132,8 +141,7 @@ take_message(struct fake_conn *c)
 			early = NULL;
 		}
 		if (c->profile->stop_after > 0 && taken >= c->profile->stop_after)
-			while (!stream_peer_gone(c->stream) && co_sleep(1000) == SP_OK)
-				;
+			wait_for_stop(c);
 		if (!c->over && stream_fill(c->stream, far()) != SP_OK)
 			c->over = true;
 	}
@@ -256,7 +264,7 @@ bool
 fake_start(struct fake_backend *f, const struct fake_profile *profiles, size_t count)
 {
 	char text[32];
-	int n;
+	int n, window = FAKE_WINDOW;
 
 	*f = (struct fake_backend){ .profiles = profiles, .profile_count = count };
 	buf_init(&f->log, FAKE_LOG);
@@ -266,6 +274,8 @@ fake_start(struct fake_backend *f, const struct fake_profile *profiles, size_t c
 	f->listener = net_listen(&f->endpoint, FAKE_BACKLOG);
 	if (f->listener < 0)
 		return false;
+	/* so that a large message does not disappear in the kernel's buffers */
+	(void)setsockopt(f->listener, SOL_SOCKET, SO_RCVBUF, &window, sizeof(window));
 	n = snprintf(text, sizeof(text), "127.0.0.1:%u", (unsigned)net_local_port(f->listener));
 	if (net_endpoint_parse(span_of(text, (size_t)n), 0, &f->endpoint) != SP_OK)
 		return false;
