@@ -219,6 +219,14 @@ struct show_values {
 	void *arg;
 };
 void show_expr_values(struct buf *to, const struct expr *e, const struct show_values *values);
+/* What a rule does: reject 550 5.7.1, add-header "X-Spam-Flag", filter scan. */
+void show_verb(struct buf *to, const struct policy_rule *r);
+/* Its file:line. */
+void show_place(struct buf *to, const struct policy_rule *r);
+/* Its name, or "-" when it has none. */
+void show_name(struct buf *to, const struct policy_rule *r);
+/* text, with blanks up to width. */
+void show_padded(struct buf *to, struct sp_span text, size_t width);
 
 /* eval.c: what expression e is worth to the rule of this index, as far as is known. */
 enum policy_known eval_expr(const struct policy_eval *eval, size_t rule, const struct expr *e,

@@ -1,5 +1,6 @@
 /*
- * show.c - a checked expression in the language's own words, with or without the values in it.
+ * show.c - a checked expression in the language's own words, with or without the values in it; and
+ * the other columns of plan and explain.
  *
  * Brackets are written only where leaving them out would change the meaning.
  */
@@ -220,4 +221,64 @@ void
 show_expr(struct buf *to, const struct expr *e)
 {
 	show_expr_values(to, e, NULL);
+}
+
+static void
+show_quoted(struct buf *to, struct sp_span text)
+{
+	buf_add_str(to, " \"");
+	buf_add_quoted(to, text);
+	buf_add_char(to, '"');
+}
+
+void
+show_verb(struct buf *to, const struct policy_rule *r)
+{
+	static const char *const verbs[] = { "accept", "discard", "defer", "reject", "add-header", "remove-header",
+		"score", "tag", "log", "filter" };
+	struct sp_value points = { SP_SCORE, { .real = r->points } };
+
+	buf_add_str(to, verbs[r->verb]);
+	switch (r->verb) {
+	case VERB_DEFER:
+	case VERB_REJECT:
+		buf_printf(to, " %d ", r->reply.code);
+		buf_add(to, r->reply.enhanced);
+		break;
+	case VERB_ADD_HEADER:
+	case VERB_REMOVE_HEADER:
+	case VERB_TAG:
+		show_quoted(to, r->arg_name);
+		break;
+	case VERB_SCORE:
+		buf_add_char(to, ' ');
+		value_text(to, &points, NULL);
+		break;
+	case VERB_FILTER:
+		buf_add_char(to, ' ');
+		buf_add(to, r->arg_name);
+		break;
+	default:
+		break;
+	}
+}
+
+void
+show_place(struct buf *to, const struct policy_rule *r)
+{
+	buf_printf(to, "%s:%u", r->path, r->at.line);
+}
+
+void
+show_name(struct buf *to, const struct policy_rule *r)
+{
+	buf_add(to, r->name.len > 0 ? r->name : SPAN_LIT("-"));
+}
+
+void
+show_padded(struct buf *to, struct sp_span text, size_t width)
+{
+	buf_add(to, text);
+	for (size_t i = text.len; i < width; i++)
+		buf_add_char(to, ' ');
 }

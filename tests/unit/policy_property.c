@@ -382,6 +382,7 @@ struct run {
 	const struct world *w;
 	enum sp_stage stage;
 	struct outcome o;
+	bool failed[RULES_MAX]; /* its action did */
 	const char *fault;
 };
 
@@ -410,26 +411,43 @@ run_act(void *arg, const struct policy_action *action)
 
 	if (r->shadow || run->o.acted[r->index])
 		run->fault = "a shadow rule acted, or a rule acted twice";
-	return ref_act(run->w, &run->o, r) ? SP_TEMPFAIL : SP_OK;
+	run->failed[r->index] = ref_act(run->w, &run->o, r);
+	return run->failed[r->index] ? SP_TEMPFAIL : SP_OK;
 }
 
-/* moot: a verdict above that is known to be given, if only later, since it has to wait itself. */
+/* Is it known that an open rule will decide, if only later, since it has to wait itself? */
+static bool
+will_decide(struct run *run, const struct policy_eval *e, const struct policy_rule *r)
+{
+	struct policy_host h = { run_fact, run_act, run };
+	struct sp_value v;
+
+	if (r->shadow || r->known > run->stage)
+		return false;
+	if (r->verb <= VERB_REJECT)
+		return true;
+	if (run->failed[r->index])
+		return true;
+	return r->condition != NULL && r->on_unknown != UNKNOWN_SKIP &&
+		eval_expr(e, r->index, r->condition, &h, &v) == POLICY_UNKNOWN;
+}
+
 static void
 check_plan(struct run *run, const struct policy_eval *e, bool unknowns)
 {
 	const struct policy *p = &run->w->policy;
-	bool moot = false;
 
 	for (size_t i = 0; i < p->rule_count; i++) {
 		const struct policy_rule *r = p->rules[i];
 
-		if (policy_eval_trace(e, i).outcome != POLICY_RULE_WAITS || moot)
+		if (policy_eval_trace(e, i).outcome != POLICY_RULE_WAITS)
 			continue;
 		if (!unknowns && r->fires <= run->stage)
 			run->fault = "a rule is open at the stage at which it fires by the plan";
 		if (r->reads_rcpt && !p->reads_rcpt && run->stage >= SP_RCPT)
 			run->fault = "a rule of one recipient is open after RCPT, against reads_rcpt";
-		moot |= !r->shadow && r->verb <= VERB_REJECT && r->known <= run->stage;
+		if (will_decide(run, e, r)) /* all below is moot */
+			break;
 	}
 }
 
