@@ -20,11 +20,14 @@ struct dns_config {
 	size_t cache_entries; /* default 10000 */
 };
 
-enum sp_status dns_init(const struct dns_config *c); /* after rt_init() */
+/* After rt_init(). SP_INVALID: resolvers is no list of addresses; SP_SYSTEM. */
+enum sp_status dns_init(const struct dns_config *c);
+/* Before rt_fini(). Whoever still waits for an answer gets SP_CANCELED when it runs again. */
 void dns_fini(void);
 
 /* Answers are copied into a.  SP_NONE: NXDOMAIN or no data; SP_TEMPFAIL: SERVFAIL, REFUSED, malformed;
- * SP_TIMEOUT: deadline or no answer; SP_INVALID: not a name that can be asked; SP_LIMIT: the arena is full.
+ * SP_TIMEOUT: deadline or no answer; SP_INVALID: not a name that can be asked; SP_LIMIT: the arena is full;
+ * SP_CANCELED.  What is in the cache is answered even when the deadline has passed.
  * All follow CNAMEs as the resolver gave them. */
 enum sp_status dns_a(struct sp_span name, int64_t deadline_ms, struct arena *a, struct sp_addrs *ret);
 enum sp_status dns_aaaa(struct sp_span name, int64_t deadline_ms, struct arena *a, struct sp_addrs *ret);
@@ -32,8 +35,9 @@ enum sp_status dns_aaaa(struct sp_span name, int64_t deadline_ms, struct arena *
 enum sp_status dns_addrs(struct sp_span name, int64_t deadline_ms, struct arena *a, struct sp_addrs *ret);
 /* Character-strings of one record joined; with their real length (NULs included). */
 enum sp_status dns_txt(struct sp_span name, int64_t deadline_ms, struct arena *a, struct sp_names *ret);
-/* Sorted by preference, shuffled among equals. */
+/* Sorted by preference, shuffled among equals.  A null MX (RFC 7505) has an empty name. */
 enum sp_status dns_mx(struct sp_span name, int64_t deadline_ms, struct arena *a, struct sp_mxs *ret);
+/* Lower case; names that no host can have are left out. */
 enum sp_status dns_ptr(const struct sp_ip *ip, int64_t deadline_ms, struct arena *a, struct sp_names *ret);
 
 struct dns_stats {

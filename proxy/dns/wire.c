@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "policy/kit/must.h"
@@ -173,6 +174,24 @@ channel_new(struct dns_query *q, unsigned server)
 	return channel;
 }
 
+/* With an identifier of our own: the one c-ares makes hangs on a file that a sandbox may not have. */
+static bool
+question_send(struct dns_query *q)
+{
+	unsigned char *message = NULL;
+	unsigned short id;
+	int len = 0;
+
+	if (getrandom(&id, sizeof(id), 0) != (ssize_t)sizeof(id)
+	    || ares_create_query(q->name.text, C_IN, (int)q->type, id, 1, &message, &len, EDNS_OCTETS)
+		       != ARES_SUCCESS)
+		return false;
+	wire.sent++;
+	ares_send(q->channel, message, len, answered, q);
+	ares_free_string(message);
+	return true;
+}
+
 /* Begins a try; true: it is under way. */
 static bool
 try_begin(struct dns_query *q, unsigned server)
@@ -180,13 +199,11 @@ try_begin(struct dns_query *q, unsigned server)
 	q->answered = false;
 	q->deadline = rt_deadline(wire.timeout_ms);
 	q->channel = channel_new(q, server);
-	if (q->channel == NULL) {
+	if (q->channel == NULL || !question_send(q)) {
 		q->answer.status = SP_TEMPFAIL;
 		q->hopeless = true;
 		return false;
 	}
-	wire.sent++;
-	ares_query(q->channel, q->name.text, C_IN, (int)q->type, answered, q);
 	return !q->answered;
 }
 

@@ -22,9 +22,11 @@ struct spool;
 struct spool *spool_new(void); /* null: no memory */
 void spool_free(struct spool **s);
 
-/* Suspends until n octets may be taken in memory, or the message is in a file already. */
+/* Suspends until n octets can be written within the bound on all memory.  A message that holds some already
+ * goes to its file instead of taking more, so only one that is still empty waits.  SP_TIMEOUT, SP_CANCELED,
+ * SP_SYSTEM. */
 enum sp_status spool_reserve(struct spool *s, size_t n, int64_t deadline_ms);
-/* Appends. SP_SYSTEM: ENOSPC, EIO, EDQUOT, EMFILE ... (errno in spool_errno()). After that all writes and
+/* Appends; suspends nothing. SP_SYSTEM: ENOSPC, EIO, EDQUOT, EMFILE ... (errno in spool_errno()). After that all writes and
  * reads fail the same way. */
 enum sp_status spool_write(struct spool *s, struct sp_span bytes);
 int spool_errno(const struct spool *s);
@@ -35,7 +37,7 @@ int64_t spool_size(const struct spool *s);
 /* Octets from offset on, as many as lie together (never none before the end): SP_OK; SP_NONE at the end; SP_SYSTEM.
  * From memory without a copy; from a file through the spool's one 64 KiB window: valid until the next call. */
 enum sp_status spool_read(struct spool *s, int64_t offset, struct sp_span *ret);
-/* Descriptor when it is in a file, else -1. */
+/* Descriptor when it is in a file, else -1. Complete once it is sealed. */
 int spool_fd(const struct spool *s);
 /* Free octets on the file system of the directory; -1: not known. */
 int64_t spool_disk_free(void);

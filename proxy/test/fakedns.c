@@ -307,6 +307,7 @@ fakedns_kind_parse(struct sp_span word, enum fakedns_kind *ret)
 		[FAKEDNS_TIMEOUT] = SPAN_LIT("timeout"),
 		[FAKEDNS_TRUNCATED] = SPAN_LIT("truncated"),
 		[FAKEDNS_GARBAGE] = SPAN_LIT("garbage"),
+		[FAKEDNS_NOEDNS] = SPAN_LIT("noedns"),
 	};
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)

@@ -9,7 +9,8 @@
 #include "policy/kit/span.h"
 #include "proxy/test/fakedns_priv.h"
 
-enum { ZONE_MAX = 8 << 20, CNAMES_SENT_MAX = 20, HEADER = 12, TYPE_OPT = 41, SERVFAIL = 2, REFUSED = 5 };
+enum { ZONE_MAX = 8 << 20, CNAMES_SENT_MAX = 20, HEADER = 12, TYPE_OPT = 41 };
+enum { FORMERR = 1, SERVFAIL = 2, NXDOMAIN = 3, REFUSED = 5 };
 
 static const struct {
 	struct sp_span word;
@@ -332,7 +333,7 @@ sections_fill(const struct zone *z, const struct question *q, struct sections *s
 			s->answers++;
 		}
 	if (n == NULL || n->records == NULL)
-		put_negative(z, s, 3);
+		put_negative(z, s, NXDOMAIN);
 	else if (record_first(n, q->type) == NULL)
 		put_negative(z, s, 0);
 }
@@ -351,7 +352,7 @@ sections_fail(const struct zone *z, const struct question *q, struct sections *s
 {
 	switch (kind) {
 	case FAKEDNS_NXDOMAIN:
-		put_negative(z, s, 3);
+		put_negative(z, s, NXDOMAIN);
 		break;
 	case FAKEDNS_NODATA:
 		put_negative(z, s, 0);
@@ -365,6 +366,12 @@ sections_fail(const struct zone *z, const struct question *q, struct sections *s
 	case FAKEDNS_GARBAGE:
 		put_name(&s->answer, span_of(q->name.text, q->name.len));
 		s->answers = 1;
+		break;
+	case FAKEDNS_NOEDNS:
+		if (q->edns)
+			s->rcode = FORMERR;
+		else
+			sections_fill(z, q, s);
 		break;
 	default:
 		sections_fill(z, q, s);
@@ -417,8 +424,8 @@ zone_answer(struct zone *z, struct sp_span query, bool udp, struct buf *out, int
 	buf_init(&s.answer, UINT16_MAX);
 	buf_init(&s.authority, 1024);
 	sections_fail(z, &q, &s, kind);
-	/* nothing may follow what breaks off */
-	q.edns = q.edns && kind != FAKEDNS_GARBAGE;
+	/* nothing may follow what breaks off, nor does a server say OPT that does not know it */
+	q.edns = q.edns && kind != FAKEDNS_GARBAGE && kind != FAKEDNS_NOEDNS;
 	cut = udp && (kind == FAKEDNS_TRUNCATED
 		      || HEADER + q.raw.len + s.answer.len + s.authority.len + 11 > q.udp_max);
 	message_put(out, number_at(query, 0), &q, &s, cut);

@@ -335,7 +335,7 @@ static void
 test_failures(void **state)
 {
 	(void)state;
-	config.timeout_ms = 100;
+	config.timeout_ms = 300;
 	config.tries = 3;
 	run(failures);
 }
@@ -419,6 +419,24 @@ test_bad_resolvers(void **state)
 	rt_fini();
 }
 
+static void
+no_edns(void)
+{
+	struct sp_addrs addrs;
+
+	add("old.test", "A", "192.0.2.1");
+	fakedns_fail(server, SPAN_LIT("old.test"), FAKEDNS_NOEDNS);
+	assert_int_equal(ask_a("old.test", &addrs), SP_OK);
+	assert_int_equal(asked("old.test"), 2);
+}
+
+static void
+test_no_edns(void **state)
+{
+	(void)state;
+	run(no_edns);
+}
+
 /* ---- TCP -------------------------------------------------------------------------------------------- */
 
 static void
@@ -442,8 +460,8 @@ truncated(void)
 	assert_int_equal(fakedns_asked_tcp(server), 2);
 	/* and one that never comes over TCP */
 	fakedns_fail(server, SPAN_LIT("slow.test"), FAKEDNS_TRUNCATED);
-	fakedns_delay(server, SPAN_LIT("slow.test"), 150);
-	assert_int_equal(dns_a(SPAN_LIT("slow.test"), rt_deadline(200), arena, &addrs), SP_TIMEOUT);
+	fakedns_delay(server, SPAN_LIT("slow.test"), 600);
+	assert_int_equal(dns_a(SPAN_LIT("slow.test"), rt_deadline(1000), arena, &addrs), SP_TIMEOUT);
 	assert_int_equal(fakedns_asked_tcp(server), 3);
 }
 
@@ -504,7 +522,7 @@ merged(void)
 	struct dns_stats stats;
 
 	add("late.test", "A", "192.0.2.1");
-	fakedns_delay(server, SPAN_LIT("late.test"), 120);
+	fakedns_delay(server, SPAN_LIT("late.test"), 400);
 	/* the first asks, and goes before the answer comes */
 	asker_start(&hasty);
 	for (size_t i = 0; i < 50; i++) {
@@ -566,9 +584,9 @@ abandoned(void)
 	struct sp_addrs addrs;
 
 	add("late.test", "A", "192.0.2.1");
-	fakedns_delay(server, SPAN_LIT("late.test"), 60);
+	fakedns_delay(server, SPAN_LIT("late.test"), 250);
 	assert_int_equal(dns_a(SPAN_LIT("late.test"), rt_deadline(20), arena, &addrs), SP_TIMEOUT);
-	co_sleep(80);
+	co_sleep(300);
 	assert_int_equal(dns_stats().entries, 0);
 	assert_int_equal(ask_a("late.test", &addrs), SP_OK);
 	assert_int_equal(asked("late.test"), 2);
@@ -588,11 +606,12 @@ fini_in_flight(void)
 
 	fakedns_fail(server, SPAN_LIT("silent.test"), FAKEDNS_TIMEOUT);
 	fakedns_fail(server, SPAN_LIT("cut.test"), FAKEDNS_TRUNCATED);
-	fakedns_delay(server, SPAN_LIT("cut.test"), 50);
+	fakedns_delay(server, SPAN_LIT("cut.test"), 200);
 	asker_start(&a);
 	asker_start(&b);
 	asker_start(&c);
-	co_sleep(75); /* c is on TCP now */
+	while (fakedns_asked_tcp(server) == 0)
+		co_sleep(5);
 	dns_fini();
 	askers_wait();
 	assert_int_equal(a.st, SP_CANCELED);
@@ -757,7 +776,7 @@ static int listener;
 static void
 ports(void)
 {
-	struct asker a = { .name = "a.test", .ms = 150 }, b = { .name = "b.test", .ms = 150 };
+	struct asker a = { .name = "a.test", .ms = 390 }, b = { .name = "b.test", .ms = 390 };
 	struct sockaddr_in from[4];
 	char query[4][600];
 
@@ -792,7 +811,7 @@ test_ports(void **state)
 	assert_int_equal(getsockname(listener, (struct sockaddr *)&sin, &len), 0);
 	snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(sin.sin_port));
 	config.resolvers = text;
-	config.timeout_ms = 75;
+	config.timeout_ms = 200;
 	run(ports);
 	close(listener);
 }
@@ -866,6 +885,7 @@ main(void)
 		cmocka_unit_test(test_deadline),
 		cmocka_unit_test(test_second_server),
 		cmocka_unit_test(test_bad_resolvers),
+		cmocka_unit_test(test_no_edns),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_merged),
 		cmocka_unit_test(test_driven),
