@@ -44,8 +44,8 @@ struct command_param {
 enum { COMMAND_PARAMS = 16 };
 
 /* MAIL FROM:<...> [params] and RCPT TO:<...> [params], from "FROM:" or "TO:" on. One blank after the colon is taken, since
- * common clients write it; nothing else beside the grammar is. Parameters known here: SIZE, BODY for MAIL (if offered); all others are
- * 555 5.5.4; twice the same, too many, or a bad value 501 5.5.4. */
+ * common clients write it; nothing else beside the grammar is. Parameters known here: SIZE, BODY for MAIL (if
+ * offered); all others are 555 5.5.4; twice the same, too many, or a bad value 501 5.5.4. */
 struct command_path {
 	struct address address;
 	int64_t size;        /* SIZE=, -1 */

@@ -15,12 +15,12 @@ enum data_fault { /* bits; the first in this order gives the reply */
 	DATA_BARE_CR = 2,
 	DATA_NUL = 4,
 	DATA_TOO_BIG = 8,   /* more than max_octets */
-	DATA_LONG_LINE = 16 /* a line of more than max_line octets without its CRLF */
+	DATA_LONG_LINE = 16 /* a line of more than max_line octets */
 };
 
 struct data_config {
 	int64_t max_octets; /* of the message, dots unstuffed, without the terminator; 0: any */
-	size_t max_line;    /* 0: any */
+	size_t max_line;    /* of a line, its stuffed dot and CRLF not counted; 0: any */
 	bool space;         /* bare CR, bare LF and NUL become spaces and are only noted */
 };
 
