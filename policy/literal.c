@@ -258,7 +258,7 @@ literal_looks(struct sp_span s)
 
 	if (span_to_ip(s, &ip) == SP_OK)
 		return "an ip";
-	if (span_to_net(s, &net) == SP_OK)
+	if (span_to_net(s, &net) == SP_OK || span_to_ip(span_head(s, span_find(s, '/')), &ip) == SP_OK)
 		return "a net";
 	if (s.len > 0 && rest.len == 0)
 		return "an int";

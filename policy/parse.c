@@ -210,11 +210,18 @@ parse_loose(struct parser *ps)
 		parse_next(ps);
 }
 
+static bool
+at_word(const struct token *t, const struct token *first)
+{
+	return t->text.ptr == first->text.ptr && t->kind == first->kind;
+}
+
 /* statement = include | table | filter | rules | default | block | setting */
 static void
 parse_statement(struct parser *ps)
 {
 	const struct policy_block_decl *decl = block_decl(ps, ps->cur.text);
+	const struct token first = ps->cur;
 	unsigned errors = ps->c->errors;
 
 	if (lex_is_word(&ps->cur, "include"))
@@ -239,6 +246,8 @@ parse_statement(struct parser *ps)
 		resync(ps);
 		return;
 	}
+	if (ps->c->errors > errors && at_word(&ps->cur, &first))
+		parse_next(ps);
 	if (ps->c->errors > errors && !parse_starts_statement(ps, &ps->cur))
 		resync(ps);
 }

@@ -67,6 +67,19 @@ parse_index(struct parser *ps, struct ast_expr *e)
 	return parse_take(ps, TOKEN_RBRACKET, "']'", NULL) ? e : NULL;
 }
 
+/* Words that can only be a slip where an operand is due. */
+static bool
+is_keyword(const struct token *t)
+{
+	static const char *const words[] = { "and", "or", "not", "in", "if", "on", "at", "shadow", "accept", "reject", "defer",
+		"discard", "add-header", "remove-header", NULL };
+
+	for (size_t i = 0; words[i] != NULL; i++)
+		if (lex_is_word(t, words[i]))
+			return true;
+	return false;
+}
+
 /* operand = WORD | call | index | STRING */
 static struct ast_expr *
 parse_operand(struct parser *ps, const char *what)
@@ -75,7 +88,7 @@ parse_operand(struct parser *ps, const char *what)
 
 	if (e == NULL)
 		return NULL;
-	if (ps->cur.kind != TOKEN_WORD && ps->cur.kind != TOKEN_STRING) {
+	if ((ps->cur.kind != TOKEN_WORD && ps->cur.kind != TOKEN_STRING) || is_keyword(&ps->cur)) {
 		parse_expected(ps, what, NULL);
 		return NULL;
 	}

@@ -64,7 +64,9 @@ parse_unknown(struct parser *ps, struct ast_reply *ret, bool skip_allowed)
 
 	parse_next(ps);
 	if (!parse_is(ps, "unknown")) {
-		parse_expected(ps, "'unknown' after 'on'", NULL);
+		suggest_init(&near, ps->cur.kind == TOKEN_WORD ? ps->cur.text : (struct sp_span){ NULL, 0 });
+		suggest_word(&near, "unknown");
+		parse_expected(ps, "'unknown' after 'on'", suggest_hint(&near, ps->c, NULL));
 		return false;
 	}
 	parse_next(ps);
@@ -85,22 +87,23 @@ parse_unknown(struct parser *ps, struct ast_reply *ret, bool skip_allowed)
 static void
 unknown_verb(struct parser *ps)
 {
-	static const char *const operators[] = { "and", "or", "in", "not", NULL };
+	static const char *const operators[] = { "and", "or", "in", NULL };
+	const char *hint = "accept, reject, defer, discard, add-header, remove-header, score, tag, log or filter";
 	struct suggest near;
 
-	if (ps->cur.kind != TOKEN_WORD) {
-		parse_expected(ps, "a verb", "accept, reject, defer, discard, add-header, remove-header, score, tag, log or filter");
-		return;
+	if (lex_is_word(&ps->cur, "then")) {
+		hint = "leave 'then' out";
+	} else if (lex_is_word(&ps->cur, "not")) {
+		hint = "write 'not in', or 'and not'";
+	} else if (ps->cur.kind == TOKEN_WORD && span_find(ps->cur.text, ':') < ps->cur.text.len) {
+		hint = "a blank follows the ':' after a name";
+	} else if (ps->cur.kind == TOKEN_WORD) {
+		suggest_init(&near, ps->cur.text);
+		suggest_words(&near, verbs);
+		suggest_words(&near, operators);
+		hint = suggest_hint(&near, ps->c, hint);
 	}
-	suggest_init(&near, ps->cur.text);
-	suggest_words(&near, verbs);
-	suggest_words(&near, operators);
-	if (lex_is_word(&ps->cur, "then"))
-		near.best = (struct sp_span){ NULL, 0 };
-	parse_expected(ps, "a verb",
-		suggest_hint(&near, ps->c, lex_is_word(&ps->cur, "then")
-				? "leave 'then' out"
-				: "accept, reject, defer, discard, add-header, remove-header, score, tag, log or filter"));
+	parse_expected(ps, "a verb", hint);
 }
 
 /* action = reply | "add-header" STRING STRING | "remove-header" STRING | "score" NUMBER | "tag" NAME | "log" STRING | "filter" NAME */
@@ -241,16 +244,6 @@ resync_rule(struct parser *ps, struct at start)
 	}
 }
 
-static void
-rules_once(struct compile *c, struct at at)
-{
-	if (c->rules_at.line > 0)
-		diag_error(c, at, compile_printf(c, "the first is at %s", diag_place(c, c->rules_at)),
-			"more than one 'rules' block");
-	else
-		c->rules_at = at;
-}
-
 /* rules = "rules" "{" {rule} "}" */
 void
 parse_rules(struct parser *ps)
@@ -258,7 +251,12 @@ parse_rules(struct parser *ps)
 	struct compile *c = ps->c;
 	struct at open, start;
 
-	rules_once(c, ps->cur.at);
+	if (c->rules_at.line > 0) {
+		diag_error(c, ps->cur.at, compile_printf(c, "the first is at %s", diag_place(c, c->rules_at)),
+			"more than one 'rules' block");
+		return;
+	}
+	c->rules_at = ps->cur.at;
 	parse_next(ps);
 	open = ps->cur.at;
 	if (!parse_take(ps, TOKEN_LBRACE, "'{'", NULL))

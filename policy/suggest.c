@@ -2,7 +2,7 @@
  * suggest.c - "did you mean": the known name nearest to a mistyped one.
  *
  * Distance counts insertions, deletions, replacements and swaps of neighbours (optimal string
- * alignment), without regard to case.  A name is offered when no more than a third of it differs.
+ * alignment), without regard to case.  A name is offered when one octet differs, or no more than a quarter of it.
  */
 #include "policy/compile.h"
 
@@ -12,7 +12,7 @@ void
 suggest_init(struct suggest *s, struct sp_span name)
 {
 	*s = (struct suggest){ .name = name };
-	s->distance = name.len / 3 > 0 ? name.len / 3 + 1 : 2;
+	s->distance = name.len / 4 > 0 ? name.len / 4 + 1 : 2;
 }
 
 static size_t
