@@ -67,7 +67,8 @@ enum sp_status stream_flush(struct stream *s, int64_t deadline_ms);
 /* Sends head (queued output) and then octets [offset, offset+len) of a file, by sendfile(2) where it can. */
 enum sp_status stream_send_file(struct stream *s, int fd, int64_t offset, int64_t len, int64_t deadline_ms);
 
-/* Has the peer closed or broken the connection? Looks, does not wait, consumes nothing. */
+/* Has the peer closed or broken the connection, or only its sending half, even behind octets that are not
+ * read yet? Looks, does not wait, consumes nothing. */
 bool stream_peer_gone(struct stream *s);
 /* Is there anything to read right now (buffered or in the kernel)? Does not wait. */
 bool stream_pending(struct stream *s);

@@ -257,18 +257,22 @@ static const struct transport transport_tls = {
 /* ---- beginning -------------------------------------------------------------------------------- */
 
 static enum sp_status
-tls_begin(struct stream *s, struct tls_context *c)
+tls_begin(struct stream *s, SSL_CTX *ctx, bool server)
 {
 	struct tls *t = calloc(1, sizeof(*t));
 
 	ERR_clear_error();
-	if (t == NULL || (t->ssl = SSL_new(c->ctx)) == NULL || SSL_set_fd(t->ssl, s->fd) != 1) {
+	if (t == NULL || (t->ssl = SSL_new(ctx)) == NULL || SSL_set_fd(t->ssl, s->fd) != 1) {
 		if (t != NULL)
 			SSL_free(t->ssl);
 		free(t);
 		ERR_clear_error();
 		return SP_SYSTEM;
 	}
+	if (server)
+		SSL_set_accept_state(t->ssl);
+	else
+		SSL_set_connect_state(t->ssl);
 	s->transport->close(s);
 	s->transport = &transport_tls;
 	s->state = t;
@@ -285,7 +289,7 @@ tls_handshake(struct stream *s, int64_t deadline_ms)
 	do {
 		ERR_clear_error();
 		errno = 0;
-		st = tls_result(t, SSL_accept(t->ssl), &want);
+		st = tls_result(t, SSL_do_handshake(t->ssl), &want);
 		if (st != IO_WAIT)
 			break;
 		st = rt_fd_wait(s->wait, want, deadline_ms);
@@ -295,8 +299,8 @@ tls_handshake(struct stream *s, int64_t deadline_ms)
 	return st == SP_INVALID ? SP_TEMPFAIL : st;
 }
 
-enum sp_status
-stream_tls_accept(struct stream *s, struct tls_context *c, int64_t deadline_ms)
+static enum sp_status
+tls_start(struct stream *s, SSL_CTX *ctx, bool server, int64_t deadline_ms)
 {
 	enum sp_status st;
 
@@ -304,8 +308,24 @@ stream_tls_accept(struct stream *s, struct tls_context *c, int64_t deadline_ms)
 		return SP_INVALID;
 	st = stream_flush(s, deadline_ms);
 	if (st == SP_OK)
-		st = tls_begin(s, c);
+		st = tls_begin(s, ctx, server);
 	return st == SP_OK ? tls_handshake(s, deadline_ms) : st;
+}
+
+enum sp_status
+stream_tls_accept(struct stream *s, struct tls_context *c, int64_t deadline_ms)
+{
+	return tls_start(s, c->ctx, true, deadline_ms);
+}
+
+enum sp_status
+stream_tls_connect_unverified(struct stream *s, int64_t deadline_ms)
+{
+	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+	enum sp_status st = ctx == NULL ? SP_SYSTEM : tls_start(s, ctx, false, deadline_ms);
+
+	SSL_CTX_free(ctx); /* the SSL keeps its own reference */
+	return st;
 }
 
 const char *

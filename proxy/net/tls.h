@@ -22,6 +22,9 @@ void tls_context_free(struct tls_context **c);
  * (no agreement, or the peer does not speak TLS), SP_SYSTEM. */
 enum sp_status stream_tls_accept(struct stream *s, struct tls_context *c, int64_t deadline_ms);
 
+/* The client's side, believing any certificate: for scripted dialogues only. Results as above. */
+enum sp_status stream_tls_connect_unverified(struct stream *s, int64_t deadline_ms);
+
 /* "TLSv1.3" and "TLS_AES_256_GCM_SHA384"; null without TLS. Strings of the library, never freed. */
 const char *stream_tls_version(const struct stream *s);
 const char *stream_tls_cipher(const struct stream *s);

@@ -179,6 +179,8 @@ co_wait(void (*detach)(struct co *, void *), void *arg, int64_t deadline_ms, uns
 	co->wait = flags;
 	if (flags & WAIT_SOURCE)
 		rt.sources++;
+	if (flags & WAIT_INTERRUPTIBLE) /* the place where sessions idle */
+		co_stack_trim(co->stack, __builtin_frame_address(0));
 	co->state = CO_WAITING;
 	co_suspend();
 	return co->status;

@@ -5,6 +5,7 @@
  * The last one given back is the next one taken, since its top is warm.  Only the first few of the
  * pool keep all of their memory; the others keep their top, so that a burst leaves little behind.
  */
+#include <stdint.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -24,7 +25,11 @@ static size_t pool_count;
 static size_t
 page_size(void)
 {
-	return (size_t)sysconf(_SC_PAGESIZE);
+	static size_t size;
+
+	if (size == 0)
+		size = (size_t)sysconf(_SC_PAGESIZE);
+	return size;
 }
 
 size_t
@@ -83,6 +88,28 @@ co_stack_give(void *stack)
 		madvise(stack, STACK_SIZE - 2 * page_size(), MADV_DONTNEED);
 	asan_stack_idle(stack, STACK_SIZE);
 	pool[pool_count++] = stack;
+}
+
+/*
+ * A session that idles after a handshake or a filter's deep call should not keep that memory.  Pages never
+ * used read as zero; so when the second page below the one in use holds anything, all from there down
+ * goes.  A page that happens to hold nothing but zeros only costs a trim missed.
+ */
+__attribute__((no_sanitize("address"))) void
+co_stack_trim(void *stack, void *frame)
+{
+	uintptr_t page = page_size(), low = (uintptr_t)stack;
+	uintptr_t end = ((uintptr_t)frame & ~(page - 1)) - page;
+	const volatile uint64_t *word = (const volatile uint64_t *)(end - page);
+
+	if (end < low + page)
+		return;
+	for (size_t i = 0; i < page / sizeof(*word); i++) {
+		if (word[i] == 0)
+			continue;
+		madvise(stack, end - low, MADV_DONTNEED);
+		return;
+	}
 }
 
 void

@@ -114,6 +114,8 @@ size_t co_stack_size(void);
 void *co_stack_take(void); /* lowest octet of co_stack_size(), zeroed or used before; or null */
 void co_stack_give(void *stack);
 void co_stack_drain(void); /* unmaps those in the pool */
+/* Gives back the memory that deep calls have left far below frame, where the stack is now. */
+void co_stack_trim(void *stack, void *frame);
 
 /* ---- threads ------------------------------------------------------------------------------- */
 

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -494,6 +495,66 @@ test_deep_stacks_are_reused(void **state)
 	}
 }
 
+static char *deep_page;
+
+static bool
+resident(char *page)
+{
+	unsigned char there = 0;
+
+	assert_int_equal(mincore(page, 1, &there), 0);
+	return there & 1;
+}
+
+__attribute__((noinline)) static void
+go_deep(int levels)
+{
+	volatile char fill[4096];
+
+	for (size_t i = 0; i < sizeof(fill); i++)
+		fill[i] = 0x5a;
+	if (levels > 0) {
+		go_deep(levels - 1);
+	} else {
+		uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+
+		deep_page = (char *)((uintptr_t)__builtin_frame_address(0) & ~(page - 1));
+	}
+	assert_int_equal(fill[0], 0x5a);
+}
+
+static void
+deep_then_idle(void *arg)
+{
+	struct wait *w = arg;
+
+	go_deep(8);
+	assert_true(resident(deep_page));
+	assert_int_equal(rt_fd_wait(w->f, CO_READ, rt_deadline(200)), SP_TIMEOUT);
+	assert_true(resident(deep_page)); /* a wait in the middle of something */
+	assert_int_equal(rt_fd_wait_interruptible(w->f, CO_READ, rt_deadline(200)), SP_TIMEOUT);
+	assert_false(resident(deep_page));
+	go_deep(8);
+	note("deep again");
+}
+
+static void
+test_idle_waits_give_stack_back(void **state)
+{
+	struct wait w = { 0 };
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	w.f = rt_fd_new(fds[0]);
+	co_start(deep_then_idle, &w, NULL);
+	rt_run();
+	assert_string_equal(trace, "deep again ");
+	rt_fd_free(&w.f);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 int
 main(void)
 {
@@ -514,6 +575,7 @@ main(void)
 		TEST(test_event_deadline_leaves_the_queue),
 		TEST(test_overflow_hits_the_guard_page),
 		TEST(test_deep_stacks_are_reused),
+		TEST(test_idle_waits_give_stack_back),
 	};
 
 	return cmocka_run_group_tests_name("rt_co", tests, NULL, NULL);
