@@ -254,6 +254,7 @@ static void
 check_setting(struct compile *c, struct policy_setting *s, const struct ast_setting *all, size_t index, struct at block)
 {
 	struct giving g = { .c = c, .s = s };
+	struct sp_span twice;
 
 	for (const struct ast_setting *a = all; a != NULL; a = a->next) {
 		if (a->index != index)
@@ -275,6 +276,8 @@ check_setting(struct compile *c, struct policy_setting *s, const struct ast_sett
 	}
 	if (!s->given && s->decl->fallback != NULL)
 		give_fallback(&g, block);
+	if (s->set != NULL)
+		(void)table_close(s->set, &twice); /* a member written twice is one member */
 }
 
 /* ---- blocks ---------------------------------------------------------------------------------------------- */

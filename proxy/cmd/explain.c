@@ -9,7 +9,6 @@
 
 #include "policy/kit/span.h"
 #include "proxy/cmd/cmd.h"
-#include "proxy/inspect/host.h"
 #include "proxy/inspect/inspect.h"
 #include "proxy/master/config.h"
 #include "proxy/rt/rt.h"

@@ -249,7 +249,7 @@ worker_died(pid_t pid, int status)
 
 	if (slot == NULL || pid == 0)
 		return;
-	if (WIFSIGNALED(status) || (WIFEXITED(status) && WEXITSTATUS(status) != 0))
+	if (master.kill_ms == 0 && (WIFSIGNALED(status) || (WIFEXITED(status) && WEXITSTATUS(status) != 0)))
 		log_message(SP_LOG_ERROR, "worker %d ended by %s %d; another takes its place", (int)pid,
 			WIFSIGNALED(status) ? "signal" : "exit status",
 			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));

@@ -9,6 +9,7 @@ static const char *const relay_words[] = { "early", "late", NULL };
 static const char *const backend_kind[] = { "backend", NULL };
 
 #define SECONDS(n) ((int64_t)(n) * 1000)
+#define NO_LIMIT INT64_MAX
 
 static const struct policy_setting_decl program_settings[] = {
 	{ "resolver", POLICY_SET_ENDPOINT, .list = true, .help = "DNS resolvers, address:port; default: those of resolv.conf" },
@@ -34,9 +35,9 @@ static const struct policy_setting_decl listen_settings[] = {
 	{ "quoted local part", POLICY_SET_BOOL, .fallback = "no", .help = "take \"quoted\"@example.com" },
 	{ "tls certificate", POLICY_SET_FILE, .help = "PEM chain; offers STARTTLS" },
 	{ "tls key", POLICY_SET_FILE, .help = "PEM key of the certificate" },
-	{ "max message", POLICY_SET_SIZE, .fallback = "50M", .min = 1024, .help = "octets of a message" },
+	{ "max message", POLICY_SET_SIZE, .fallback = "50M", .min = 1024, .max = NO_LIMIT, .help = "octets of a message" },
 	{ "max header", POLICY_SET_SIZE, .fallback = "256K", .min = 1024, .max = 16 << 20, .help = "octets of a header block" },
-	{ "max line", POLICY_SET_SIZE, .fallback = "1M", .min = 998, .help = "octets of a line of text" },
+	{ "max line", POLICY_SET_SIZE, .fallback = "1M", .min = 998, .max = NO_LIMIT, .help = "octets of a line of text" },
 	{ "max recipients", POLICY_SET_INT, .fallback = "1000", .min = 1, .max = 100000, .help = "of one message" },
 	{ "max errors", POLICY_SET_INT, .fallback = "20", .min = 1, .max = 10000, .help = "wrong commands before 421" },
 	{ "max junk", POLICY_SET_INT, .fallback = "100", .min = 1, .max = 100000, .help = "NOOP, RSET, VRFY, HELP between messages before 421" },
@@ -45,11 +46,11 @@ static const struct policy_setting_decl listen_settings[] = {
 	{ "max connections", POLICY_SET_INT, .fallback = "20000", .min = 1, .max = 1000000, .help = "of each worker" },
 	{ "max connections per client", POLICY_SET_INT, .fallback = "50", .min = 1, .max = 1000000, .help = "of one IPv4 address or IPv6 /64, in each worker" },
 	{ "greet delay", POLICY_SET_DURATION, .fallback = "0s", .max = SECONDS(30), .help = "silence before the banner; who speaks first is refused" },
-	{ "command timeout", POLICY_SET_DURATION, .fallback = "300s", .min = 100, .help = "for a whole command line" },
-	{ "data timeout", POLICY_SET_DURATION, .fallback = "180s", .min = 100, .help = "between two pieces of a message" },
+	{ "command timeout", POLICY_SET_DURATION, .fallback = "300s", .min = 100, .max = NO_LIMIT, .help = "for a whole command line" },
+	{ "data timeout", POLICY_SET_DURATION, .fallback = "180s", .min = 100, .max = NO_LIMIT, .help = "between two pieces of a message" },
 	{ "min data rate", POLICY_SET_SIZE, .fallback = "500", .help = "octets a second, measured over a minute" },
-	{ "commit deadline", POLICY_SET_DURATION, .fallback = "240s", .min = 100, .help = "from the client's final dot to ours" },
-	{ "filter budget", POLICY_SET_DURATION, .fallback = "60s", .min = 10, .help = "for all filters of a transaction together" },
+	{ "commit deadline", POLICY_SET_DURATION, .fallback = "240s", .min = 100, .max = NO_LIMIT, .help = "from the client's final dot to ours" },
+	{ "filter budget", POLICY_SET_DURATION, .fallback = "60s", .min = 10, .max = NO_LIMIT, .help = "for all filters of a transaction together" },
 	{ 0 }
 };
 
@@ -60,15 +61,15 @@ static const struct policy_setting_decl backend_settings[] = {
 	{ "helo", POLICY_SET_STRING, .help = "our name to the backend; default: the system's" },
 	{ "pool", POLICY_SET_INT, .fallback = "20", .min = 0, .max = 10000, .help = "idle connections that each worker keeps" },
 	{ "pool idle", POLICY_SET_DURATION, .fallback = "30s", .help = "how long it keeps them" },
-	{ "connect timeout", POLICY_SET_DURATION, .fallback = "10s", .min = 10, .help = "for each address" },
+	{ "connect timeout", POLICY_SET_DURATION, .fallback = "10s", .min = 10, .max = NO_LIMIT, .help = "for each address" },
 	{ "reply timeout", POLICY_SET_DURATION, .fallback = "120s", .min = 10, .max = SECONDS(280), .help = "for MAIL and RCPT; the banner, EHLO and DATA get half" },
 	{ 0 }
 };
 
 static const struct policy_setting_decl spool_settings[] = {
 	{ "directory", POLICY_SET_FILE, .help = "for temporary files; default /var/tmp" },
-	{ "memory", POLICY_SET_SIZE, .fallback = "256K", .min = 4096, .help = "octets of a message kept in memory" },
-	{ "total", POLICY_SET_SIZE, .fallback = "64M", .min = 1 << 20, .help = "memory for all messages of a worker" },
+	{ "memory", POLICY_SET_SIZE, .fallback = "256K", .min = 4096, .max = NO_LIMIT, .help = "octets of a message kept in memory" },
+	{ "total", POLICY_SET_SIZE, .fallback = "64M", .min = 1 << 20, .max = NO_LIMIT, .help = "memory for all messages of a worker" },
 	{ 0 }
 };
 

@@ -16,7 +16,7 @@
 
 #include "policy/kit/must.h"
 #include "policy/kit/span.h"
-#include "proxy/inspect/host.h"
+#include "proxy/inspect/inspect.h"
 #include "proxy/master/crowd.h"
 #include "proxy/rt/rt.h"
 
