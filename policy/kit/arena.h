@@ -30,6 +30,6 @@ struct sp_span arena_copy(struct arena *a, struct sp_span s);
 /* NUL-ended copy; null when there is no room. */
 char *arena_strdup(struct arena *a, struct sp_span s);
 __attribute__((format(printf, 2, 3))) char *arena_printf(struct arena *a, const char *fmt, ...);
-char *arena_vprintf(struct arena *a, const char *fmt, va_list ap);
+__attribute__((format(printf, 2, 0))) char *arena_vprintf(struct arena *a, const char *fmt, va_list ap);
 
 #endif

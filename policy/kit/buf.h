@@ -25,7 +25,7 @@ enum sp_status buf_add(struct buf *b, struct sp_span s);
 enum sp_status buf_add_str(struct buf *b, const char *s);
 enum sp_status buf_add_char(struct buf *b, char c);
 __attribute__((format(printf, 2, 3))) enum sp_status buf_printf(struct buf *b, const char *fmt, ...);
-enum sp_status buf_vprintf(struct buf *b, const char *fmt, va_list ap);
+__attribute__((format(printf, 2, 0))) enum sp_status buf_vprintf(struct buf *b, const char *fmt, va_list ap);
 /* Drops n bytes from the front (n <= len). */
 void buf_consume(struct buf *b, size_t n);
 /* Room for n more bytes at the end, to be filled by the caller and then counted by buf_added(). */

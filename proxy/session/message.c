@@ -154,6 +154,8 @@ upload_fault(const struct upload *u)
 		return (struct command_error){ 550, "5.6.0", "a line of the message is too long" };
 	if (header & (HEADER_TOO_BIG | HEADER_TOO_MANY))
 		return (struct command_error){ 552, "5.3.4", "message header too big" };
+	if (header & HEADER_MEMORY)
+		return (struct command_error){ 451, "4.3.0", "out of memory, try again later" };
 	if (header & HEADER_BAD_NAME)
 		return (struct command_error){ 550, "5.6.0", "a header field has blanks before its colon" };
 	if (inspect_received(s->inspect) > s->config->limits.hops)
