@@ -75,7 +75,10 @@ answer(struct fake_conn *c, const char *text, const char *usual)
 	struct sp_span act = span_from(s, mark);
 
 	if (mark > 0) {
-		say(c, span_head(s, mark));
+		if (c->profile->bytewise)
+			say(c, span_head(s, mark));
+		else
+			(void)stream_write(c->stream, span_head(s, mark), far());
 		say(c, SPAN_LIT("\r\n"));
 	}
 	if (span_eq(act, SPAN_LIT("!eof")))
@@ -206,7 +209,7 @@ next_command(struct fake_conn *c)
 {
 	int64_t patience = c->profile->patience_ms;
 	struct sp_span in;
-	size_t at = c->fake->log.len, end;
+	size_t at, end;
 
 	while (end = span_find(in = stream_input(c->stream), '\n'), end == in.len) {
 		enum sp_status st = stream_fill(c->stream, patience > 0 ? rt_deadline(patience) : far());
@@ -215,6 +218,7 @@ next_command(struct fake_conn *c)
 		if (st != SP_OK)
 			return span_of(NULL, 0);
 	}
+	at = c->fake->log.len;
 	if (lines_in(in) > c->fake->batch)
 		c->fake->batch = lines_in(in);
 	buf_add(&c->fake->log, span_head(in, end > 0 && in.ptr[end - 1] == '\r' ? end - 1 : end));
