@@ -196,8 +196,8 @@ lex_token(struct lexer *l)
 	}
 	if (c == '"')
 		return lex_string(l);
-	len = c == ':' && !is_word_char(at_offset(l, l->pos + 1)) && at_offset(l, l->pos + 1) != ':' ? 0
-												     : word_length(l);
+	/* only IPv6 begins with a colon, and with two */
+	len = c == ':' && at_offset(l, l->pos + 1) != ':' ? 0 : word_length(l);
 	if (len == 0)
 		return lex_symbol(l);
 	t = token_at(l, TOKEN_WORD, len);
