@@ -174,6 +174,13 @@ plan_blocks(unsigned decides, unsigned defaults, enum policy_class c)
 	return (decides & ~(unsigned)bit(c)) != 0;
 }
 
+/* Of two rules that r waits for equally long, the one that is easier to understand as a reason. */
+static bool
+is_better_reason(const struct policy_rule *than, const struct policy_rule *r, enum policy_class c)
+{
+	return !plan_blocks(than->decides, 0, c) && plan_blocks(r->decides, 0, c);
+}
+
 /* When r could have an outcome of class c; *ret_by: the rule above that makes it so late, or null. */
 static enum sp_stage
 infer_wait(const struct policy *p, const struct policy_rule *r, enum policy_class c, const struct policy_rule **ret_by)
@@ -185,10 +192,11 @@ infer_wait(const struct policy *p, const struct policy_rule *r, enum policy_clas
 		const struct policy_rule *above = p->rules[i];
 		enum sp_stage settled = is_terminal(above) ? above->known : above->fires;
 
-		if (above->shadow || !plan_blocks(above->decides, above->defaults, c) || settled <= stage)
+		if (above->shadow || !plan_blocks(above->decides, above->defaults, c) || settled < stage)
 			continue;
+		if (settled > stage || (*ret_by != NULL && is_better_reason(*ret_by, above, c)))
+			*ret_by = above;
 		stage = settled;
-		*ret_by = above;
 	}
 	return stage;
 }

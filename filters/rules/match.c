@@ -362,7 +362,7 @@ field_value(struct sp_span field, size_t name_len)
 		at++;
 	while (end > at && (field.ptr[end - 1] == ' ' || field.ptr[end - 1] == '\t'))
 		end--;
-	return (struct sp_span){ field.ptr + at, end - at };
+	return field.len > 0 ? (struct sp_span){ field.ptr + at, end - at } : field;
 }
 
 enum sp_status

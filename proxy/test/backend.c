@@ -315,7 +315,7 @@ visitor(void *arg)
 	b->connections++;
 	b->open++;
 	if (v->stream == NULL || co_start(visit_serve, v, NULL) != SP_OK)
-		MUST(!"the fake backend has no memory");
+		MUST(false);
 }
 
 bool
