@@ -1,7 +1,7 @@
 /*
  * scene.h - one .sally file: a policy, a fake world around it, dialogues, and what must have come of them.
  *
- *   parse.c        text to struct scene
+ *   parse.c        text to struct scene, with steps.c (dialogues) and words.c
  *   play.c         starts the world and the gateway, plays the dialogues, stops all, judges
  *   client.c       a dialogue's client side
  *   backend.c      the scripted backend

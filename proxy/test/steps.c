@@ -1,0 +1,180 @@
+/*
+ * steps.c - the steps of a dialogue: what one client sends, what it must read, and when.
+ */
+#include <string.h>
+
+#include "proxy/test/parse.h"
+
+static struct sp_span
+rest_of_line(struct reader *r)
+{
+	struct sp_span line = span_head(r->rest, span_find(r->rest, '\n'));
+
+	reader_advance(r, line.len);
+	if (line.len > 0 && line.ptr[line.len - 1] == '\r')
+		line.len--;
+	return line;
+}
+
+/* "S: 550 5.7.1 ~ part of its text" */
+static bool
+expect_step(struct reader *r, struct step *st)
+{
+	struct sp_span line = span_trim(rest_of_line(r));
+	size_t tilde = span_find(line, '~');
+
+	st->kind = STEP_EXPECT;
+	st->text = span_trim(span_head(line, tilde));
+	st->more = span_trim(span_from(line, tilde + 1));
+	if (span_eq(st->text, SPAN_LIT("close")))
+		st->kind = STEP_CLOSED;
+	return st->text.len > 0 || reader_fail(r, st->line, "a reply code is expected after 'S:'");
+}
+
+static bool
+hex_step(struct reader *r, struct step *st)
+{
+	struct sp_span line = span_trim(rest_of_line(r));
+	char *out = arena_alloc(r->scene->arena, line.len / 2 + 1);
+	size_t n = 0, i = 0;
+
+	while (i < line.len) {
+		if (line.ptr[i] == ' ') {
+			i++;
+			continue;
+		}
+		if (i + 1 >= line.len || reader_hex_digit(line.ptr[i]) < 0 || reader_hex_digit(line.ptr[i + 1]) < 0)
+			return reader_fail(r, st->line, "pairs of hex digits are expected");
+		out[n++] = (char)(reader_hex_digit(line.ptr[i]) * 16 + reader_hex_digit(line.ptr[i + 1]));
+		i += 2;
+	}
+	st->kind = STEP_RAW;
+	st->text = span_of(out, n);
+	return true;
+}
+
+static bool
+gateway_step(struct reader *r, struct step *st)
+{
+	bool quoted;
+	unsigned line;
+
+	st->kind = STEP_GATEWAY;
+	if (!reader_word(r, &st->text, &quoted))
+		return false;
+	return !span_eq(st->text, SPAN_LIT("POLICY")) || reader_braces(r, &st->more, &line);
+}
+
+static bool
+string_step(struct reader *r, struct step *st, enum step_kind kind)
+{
+	bool quoted;
+
+	st->kind = kind;
+	return reader_word(r, &st->text, &quoted) && (quoted || reader_fail(r, st->line, "a quoted string is expected"));
+}
+
+struct step_word {
+	const char *word;
+	enum step_kind kind;
+	bool number;
+};
+static const struct step_word step_words[] = {
+	{ "pause", STEP_PAUSE, true }, { "silence", STEP_SILENCE, true }, { "chunk", STEP_CHUNK, true },
+	{ "fill", STEP_FILL, true }, { "line", STEP_LINE, true }, { "text", STEP_TEXT, true },
+	{ "repeat", STEP_REPEAT, true }, { "close", STEP_CLOSE, false }, { "reset", STEP_RESET, false },
+	{ "shutdown", STEP_SHUTDOWN, false }, { "starttls", STEP_STARTTLS, false }, { "}", STEP_END, false },
+};
+
+static bool
+word_step(struct reader *r, struct sp_span name, struct step *st)
+{
+	if (span_eq(name, SPAN_LIT("send")))
+		return string_step(r, st, STEP_RAW);
+	if (span_eq(name, SPAN_LIT("sendhex")))
+		return hex_step(r, st);
+	if (span_eq(name, SPAN_LIT("gateway")))
+		return gateway_step(r, st);
+	if (span_eq(name, SPAN_LIT("wait-log")))
+		return string_step(r, st, STEP_WAIT_LOG);
+	for (size_t i = 0; i < sizeof(step_words) / sizeof(step_words[0]); i++)
+		if (span_eq(name, span_str(step_words[i].word))) {
+			st->kind = step_words[i].kind;
+			return !step_words[i].number || reader_number(r, &st->number);
+		}
+	return reader_fail(r, st->line, "unknown step '%.*s': C: S: send sendhex chunk pause silence fill line text repeat close "
+		"reset shutdown starttls gateway wait-log are known", (int)name.len, name.ptr);
+}
+
+/* One line of a dialogue. "C:text" keeps blanks after the one that follows the colon. */
+static bool
+dialogue_line(struct reader *r, struct step *st)
+{
+	struct sp_span name;
+	bool quoted;
+
+	st->line = r->line;
+	if (span_starts(r->rest, SPAN_LIT("C:"))) {
+		reader_advance(r, 2);
+		st->kind = STEP_SEND;
+		st->text = rest_of_line(r);
+		if (st->text.len > 0 && st->text.ptr[0] == ' ')
+			st->text = span_from(st->text, 1);
+		return true;
+	}
+	if (span_starts(r->rest, SPAN_LIT("S:"))) {
+		reader_advance(r, 2);
+		return expect_step(r, st);
+	}
+	if (span_starts(r->rest, SPAN_LIT("}"))) {
+		reader_advance(r, 1);
+		st->kind = STEP_END;
+		return true;
+	}
+	if (!reader_word(r, &name, &quoted) || !word_step(r, name, st))
+		return false;
+	reader_skip(r, false);
+	if (st->kind == STEP_REPEAT) {
+		if (!span_starts(r->rest, SPAN_LIT("{")))
+			return reader_fail(r, st->line, "'{' is expected after repeat");
+		reader_advance(r, 1);
+	}
+	return true;
+}
+
+bool
+reader_client(struct reader *r)
+{
+	struct scene *s = r->scene;
+	struct dialogue *d = &s->dialogues[s->dialogue_count];
+	struct sp_span name;
+	size_t depth = 1;
+	bool quoted;
+
+	if (s->dialogue_count == sizeof(s->dialogues) / sizeof(s->dialogues[0]))
+		return reader_fail(r, r->line, "too many clients");
+	d->line = r->line;
+	d->steps = arena_alloc(s->arena, SCENE_STEPS * sizeof(*d->steps));
+	if (d->steps == NULL || !reader_word(r, &name, &quoted))
+		return reader_fail(r, r->line, "no memory");
+	if (span_eq(name, SPAN_LIT("from")) && !reader_word(r, &d->from, &quoted))
+		return false;
+	reader_skip(r, true);
+	if (!span_starts(r->rest, SPAN_LIT("{")))
+		return reader_fail(r, r->line, "'{' is expected after client [from IP]");
+	reader_advance(r, 1);
+	while (depth > 0) {
+		struct step *st = &d->steps[d->count];
+
+		reader_skip(r, true);
+		if (r->rest.len == 0 || d->count == SCENE_STEPS)
+			return reader_fail(r, d->line, "this dialogue has no end, or too many steps");
+		if (!dialogue_line(r, st))
+			return false;
+		depth += st->kind == STEP_REPEAT;
+		depth -= st->kind == STEP_END;
+		d->count++;
+	}
+	s->dialogue_count++;
+	return true;
+}
