@@ -115,20 +115,15 @@ static const struct fact_case filter_cases[] = {
 	{ WATCHED("not watch.eom and watch.word == good"), SP_EOM },
 };
 
-static enum sp_stage
-run_until_reject(struct world *w)
+static void
+run_until_refused(struct world *w)
 {
-	if (world_connect(w) == POLICY_REJECT)
-		return SP_CONNECT;
-	if (world_helo(w, "mx.example.org") == POLICY_REJECT)
-		return SP_HELO;
-	if (world_mail(w, "a@example.org", -1) == POLICY_REJECT)
-		return SP_MAIL;
-	if (world_rcpt(w, "bob@example.com") == POLICY_REJECT)
-		return SP_RCPT;
-	w->verdict = inspect_data(w->in, RT_NEVER);
-	world_message(w, MESSAGE, 7);
-	return w->verdict.verdict == POLICY_REJECT ? w->verdict.stage : SP_STAGES;
+	if (world_connect(w) == POLICY_UNDECIDED && world_helo(w, "mx.example.org") == POLICY_UNDECIDED &&
+		world_mail(w, "a@example.org", -1) == POLICY_UNDECIDED &&
+		world_rcpt(w, "bob@example.com") == POLICY_UNDECIDED) {
+		inspect_data(w->in, RT_NEVER);
+		world_message(w, MESSAGE, 7);
+	}
 }
 
 static void
@@ -139,7 +134,9 @@ filter_facts(void **state)
 		struct world w;
 
 		world_init(&w, filter_cases[n].condition);
-		assert_int_equal(run_until_reject(&w), filter_cases[n].stage);
+		run_until_refused(&w);
+		assert_int_equal(w.verdict.verdict, POLICY_REJECT);
+		assert_int_equal(w.verdict.stage, filter_cases[n].stage);
 		world_fini(&w);
 	}
 }
@@ -155,7 +152,7 @@ unset_is_unknown(void **state)
 		world_init(&w, filter_cases[n].condition);
 		watch_silent = true;
 		watch_status[filter_cases[n].stage] = n % 2 ? SP_TEMPFAIL : SP_OK;
-		run_until_reject(&w);
+		run_until_refused(&w);
 		if (w.verdict.verdict != POLICY_DEFER)
 			fail_msg("%s: %s", filter_cases[n].condition, policy_class_name(w.verdict.verdict));
 		assert_true(w.verdict.unknown);
@@ -502,7 +499,7 @@ notes(void **state)
 	(void)state;
 	world_init(&w, "policy 1\nrules {\n mark : if client.port == 4711 add-header \"X-Mark\" \"yes {mail.domain}\"\n"
 		" t : tag \"seen\"\n l : log \"from {mail.domain}\"\n s : score 2.5\n"
-		" sh : if message.size > 1 reject 550 5.7.1 \"no\" shadow\n accept\n}\n");
+		" sh : if mail.local == \"a\" reject 550 5.7.1 \"no\" shadow\n accept\n}\n");
 	buf_init(&rules, 1000);
 	buf_init(&tags, 1000);
 	buf_init(&logs, 1000);
@@ -551,10 +548,12 @@ idle_memory(void **state)
 		inspect_reset(in[n]);
 	}
 	after = mallinfo2().uordblks;
-	print_message("%zu octets for an idle session\n", (after - before) / SESSIONS);
 	for (size_t n = 0; n < SESSIONS; n++)
 		inspect_free(&in[n]);
 	policy_free(&p);
+	if (after == before)
+		skip(); /* a sanitizer's heap does not count */
+	print_message("%zu octets for an idle session\n", (after - before) / SESSIONS);
 	assert_true((after - before) / SESSIONS < MOST);
 }
 
