@@ -3,8 +3,8 @@
  *
  * Closing a table sorts its nets by first address and length and walks them once with a stack of
  * those that are open, which cuts the addresses into ranges with one owner each.  A look-up takes
- * the upper 16 bits as one radix step and then halves what is left: three or four misses of the
- * cache for a million nets.  Each net knows the next wider one, so that a whole net is found by
+ * the upper 16 bits as one radix step (in a large table) and then halves what is left: three or four
+ * misses of the cache for a million nets.  Each net knows the next wider one, so that a whole net is found by
  * going up from the owner of its first address.
  *
  * All arrays belong to the table.
@@ -17,6 +17,7 @@
 #include "policy/table/table_priv.h"
 
 #define RADIX 65536
+#define RADIX_FROM 1024 /* ranges; fewer are halved faster than the step is fetched */
 #define DEPTH 129 /* lengths that a net can have, all open at once */
 
 struct net_line {
@@ -143,16 +144,20 @@ sweep_lines(struct sweep *s, const struct net_line *lines, size_t count)
 	sweep_close(s, NULL);
 }
 
-static void
+static enum sp_status
 radix_fill(struct net_ranges *r)
 {
 	size_t at = 0;
 
+	r->first = calloc(RADIX + 1, sizeof(*r->first));
+	if (r->first == NULL)
+		return SP_SYSTEM;
 	for (size_t i = 0; i <= RADIX; i++) {
 		while (at < r->count && (size_t)(r->points[at].high >> 48) < i)
 			at++;
 		r->first[i] = (uint32_t)at;
 	}
+	return SP_OK;
 }
 
 /* lines: room for the whole table, of which those of one family are used. */
@@ -172,13 +177,11 @@ ranges_build(struct table *t, uint8_t family, struct net_ranges *to, struct net_
 		return SP_OK;
 	to->points = calloc(2 * count, sizeof(*to->points));
 	to->owners = calloc(2 * count, sizeof(*to->owners));
-	to->first = calloc(RADIX + 1, sizeof(*to->first));
-	if (to->points == NULL || to->owners == NULL || to->first == NULL)
+	if (to->points == NULL || to->owners == NULL)
 		return SP_SYSTEM;
 	qsort(lines, count, sizeof(*lines), line_cmp);
 	sweep_lines(&s, lines, count);
-	radix_fill(to);
-	return SP_OK;
+	return to->count < RADIX_FROM ? SP_OK : radix_fill(to);
 }
 
 enum sp_status
@@ -222,12 +225,12 @@ nets_fini(struct table *t)
 static uint32_t
 ranges_find(const struct net_ranges *r, struct net_point p)
 {
-	size_t low, high;
+	size_t low = 0, high = r->count;
 
-	if (r->count == 0)
-		return TABLE_NO_ENTRY;
-	low = r->first[p.high >> 48];
-	high = r->first[(p.high >> 48) + 1];
+	if (r->first != NULL) {
+		low = r->first[p.high >> 48];
+		high = r->first[(p.high >> 48) + 1];
+	}
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
 

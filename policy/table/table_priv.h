@@ -37,7 +37,7 @@ struct net_point {
 struct net_ranges {
 	struct net_point *points;
 	uint32_t *owners; /* an entry, or TABLE_NO_ENTRY */
-	uint32_t *first;  /* by the upper 16 bits: how many points lie below; one more at the end */
+	uint32_t *first;  /* by the upper 16 bits: how many points lie below, and one more; null: few points */
 	size_t count;
 };
 
