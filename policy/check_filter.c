@@ -242,7 +242,7 @@ struct sp_load {
 	struct at at;
 };
 
-static void
+__attribute__((format(printf, 5, 0))) static void
 load_error(struct sp_load *l, const char *file, unsigned line, unsigned column, const char *fmt, va_list ap)
 {
 	const char *text = arena_vprintf(l->c->scratch, fmt, ap);

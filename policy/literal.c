@@ -165,6 +165,8 @@ address_parse(struct compile *c, struct sp_span s, struct sp_span *ret)
 {
 	size_t at = span_rfind(s, '@');
 
+	if (span_eq(s, SPAN_LIT("<>")))
+		s.len = 0;
 	if (s.len > 0 && (at == 0 || at > 64 || at >= s.len || !domain_good(span_from(s, at + 1))))
 		return "expected an address: user@example.com";
 	*ret = arena_copy(c->values, s);

@@ -98,24 +98,65 @@ here_after(struct at start, const struct token *last)
 	return at_join(start, last->at);
 }
 
+/* As many words of the source as key has, joined by blanks. */
+static struct sp_span
+words_here(struct parser *ps, const char *key)
+{
+	const char *joined = "";
+	struct sp_span rest = span_str(key);
+
+	for (unsigned i = 0; rest.len > 0; i++) {
+		struct token t = parse_peek(ps, i);
+
+		if (t.kind != TOKEN_WORD)
+			break;
+		joined = compile_printf(ps->c, "%s%s%.*s", joined, i > 0 ? " " : "", (int)t.text.len, t.text.ptr);
+		rest = span_from(rest, span_find(rest, ' ') + 1);
+	}
+	return span_str(joined);
+}
+
+static const char *
+add_key(struct compile *c, const char *list, const char *key)
+{
+	return list == NULL ? compile_printf(c, "known: %s", key) : compile_printf(c, "%s, %s", list, key);
+}
+
+/* Keys that begin with the word at cur, or all when none does. */
+static const char *
+known_settings(struct parser *ps, const struct policy_setting_decl *decls)
+{
+	const char *same = NULL, *all = NULL;
+
+	for (const struct policy_setting_decl *s = decls; s != NULL && s->key != NULL; s++) {
+		struct sp_span key = span_str(s->key);
+
+		all = add_key(ps->c, all, s->key);
+		if (span_eq(span_head(key, span_find(key, ' ')), ps->cur.text))
+			same = add_key(ps->c, same, s->key);
+	}
+	return same != NULL ? same : all;
+}
+
 static void
 unknown_setting(struct parser *ps, const struct policy_block_decl *decl)
 {
-	struct suggest near;
-	const char *hint = NULL;
+	struct suggest near, best;
 
 	if (ps->cur.kind != TOKEN_WORD) {
 		parse_expected(ps, "a setting or '}'", NULL);
 		return;
 	}
-	suggest_init(&near, ps->cur.text);
+	suggest_init(&best, ps->cur.text);
 	for (const struct policy_setting_decl *s = decl->settings; s != NULL && s->key != NULL; s++) {
+		suggest_init(&near, words_here(ps, s->key));
 		suggest_word(&near, s->key);
-		hint = hint == NULL ? compile_printf(ps->c, "known: %s", s->key)
-				    : compile_printf(ps->c, "%s, %s", hint, s->key);
+		if (near.best.len > 0 && (best.best.len == 0 || near.distance < best.distance))
+			best = near;
 	}
-	diag_error(ps->c, ps->cur.at, suggest_hint(&near, ps->c, hint), "no setting '%.*s' in '%s'",
-		(int)ps->cur.text.len, ps->cur.text.ptr, decl->kind[0] != '\0' ? decl->kind : "the policy");
+	diag_error(ps->c, ps->cur.at, suggest_hint(&best, ps->c, known_settings(ps, decl->settings)),
+		"no setting '%.*s' in '%s'", (int)best.name.len, best.name.ptr,
+		decl->kind[0] != '\0' ? decl->kind : "the policy");
 }
 
 static const char *
