@@ -30,12 +30,27 @@ note(struct apply *a, char sign, struct sp_span name)
 	buf_add(to, name);
 }
 
+/* Appends lines with their leading dots doubled (RFC 5321 4.5.2); the first octet begins a line. */
+static void
+write_stuffed(struct buf *to, struct sp_span lines)
+{
+	while (lines.len > 0) {
+		size_t lf = span_find(lines, '\n');
+		size_t len = lf < lines.len ? lf + 1 : lf;
+
+		if (lines.ptr[0] == '.')
+			buf_add_char(to, '.');
+		buf_add(to, span_head(lines, len));
+		lines = span_from(lines, len);
+	}
+}
+
 static void
 write_field(struct apply *a, struct sp_span name, struct sp_span value)
 {
 	struct buf *to = &a->tx->head;
 
-	encode_stuffed(to, name);
+	write_stuffed(to, name);
 	buf_add_char(to, ':');
 	if (value.len > 0 && value.ptr[0] != ' ' && value.ptr[0] != '\t')
 		buf_add_char(to, ' ');
@@ -129,7 +144,7 @@ write_header(struct apply *a)
 		if (f > 0)
 			write_inserted(a, f);
 		if (e == NULL) {
-			encode_stuffed(&a->tx->head, h->fields[f].field);
+			write_stuffed(&a->tx->head, h->fields[f].field);
 			buf_add_str(&a->tx->head, "\r\n");
 		} else if (e->kind == EDIT_REPLACE) {
 			write_field(a, h->fields[f].name, e->value);

@@ -280,13 +280,6 @@ enum sp_status edits_body(struct sp_ctx *ctx, struct sp_span chunk);
 void edits_drop(struct transaction *tx, const struct use *by);
 void edits_fini(struct edits *e);
 
-/* ---- encode.c -------------------------------------------------------------------------------- */
-
-/* A header value that may be written whatever text is: one line, or folded RFC 2047 words. */
-struct sp_span encode_value(struct arena *a, struct sp_span name, struct sp_span text);
-/* Appends lines with their leading dots doubled; the first octet begins a line. */
-void encode_stuffed(struct buf *to, struct sp_span lines);
-
 /* ---- host.c ---------------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 3, 4))) void host_log(const struct use *u, enum sp_log_level level, const char *fmt, ...);

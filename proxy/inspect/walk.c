@@ -130,10 +130,7 @@ note_effect(struct target *t, const struct policy_action *action)
 	e->act = action->act;
 	e->rule = action->rule;
 	e->name = arena_copy(t->arena, action->name);
-	if (action->act == POLICY_ACT_ADD_HEADER)
-		e->value = encode_value(t->arena, action->name, action->value);
-	else
-		e->value = arena_copy(t->arena, action->value);
+	e->value = arena_copy(t->arena, action->value);
 	if (e->name.ptr == NULL || e->value.ptr == NULL)
 		return SP_SYSTEM;
 	e->next = t->effects;
@@ -145,11 +142,10 @@ enum sp_status
 walk_act(void *arg, const struct policy_action *action)
 {
 	struct inspect *i = arg;
-	bool header = action->act == POLICY_ACT_ADD_HEADER || action->act == POLICY_ACT_REMOVE_HEADER;
 
 	if (action->act == POLICY_ACT_FILTER)
 		return demand_filter(i, action->filter);
-	if (header && !header_may_write(action->name, SPAN_LIT("x")))
+	if (action->act == POLICY_ACT_ADD_HEADER && !header_may_write(action->name, action->value))
 		return SP_INVALID;
 	return note_effect(i->walking, action);
 }
