@@ -1,12 +1,15 @@
 /*
  * client.c - plays one dialogue: sends, reads whole replies, compares.
  */
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "policy/kit/must.h"
 #include "proxy/net/tls.h"
 #include "proxy/test/play.h"
 
@@ -19,6 +22,8 @@ struct talk {
 	int64_t chunk;    /* octets a write; 0: all */
 	int64_t round;    /* of the innermost repeat, from 1 */
 	bool ended;       /* our side was closed */
+	struct stream **held;
+	size_t held_count;
 };
 
 int64_t
@@ -129,6 +134,18 @@ send_filling(struct talk *t, enum step_kind kind, int64_t number)
 		buf_add_str(&out, "\r\n");
 	else if (kind == STEP_FILL && number > 2 && out.len > 2)
 		memcpy(out.ptr + out.len - 2, "\r\n", 2);
+	talk_write(t, buf_span(&out));
+	buf_fini(&out);
+}
+
+static void
+send_many(struct talk *t, const struct step *st)
+{
+	struct buf out;
+
+	buf_init(&out, 256u << 20);
+	for (int64_t i = 0; i < st->number; i++)
+		buf_add(&out, st->text);
 	talk_write(t, buf_span(&out));
 	buf_fini(&out);
 }
@@ -275,6 +292,9 @@ step_play(struct talk *t, const struct step *st)
 	case STEP_TEXT:
 		send_filling(t, st->kind, st->number);
 		break;
+	case STEP_MANY:
+		send_many(t, st);
+		break;
 	case STEP_EXPECT:
 		expect_reply(t, st);
 		break;
@@ -312,9 +332,104 @@ step_play(struct talk *t, const struct step *st)
 			play_fail(t->play, st->line, "the log never said \"%.*s\"", (int)st->text.len, st->text.ptr);
 		break;
 	case STEP_REPEAT:
+	case STEP_HOLD:
 	case STEP_END:
 		break;
 	}
+}
+
+/* ---- connections ---------------------------------------------------------------------------- */
+
+/* The gateway believes a PROXY line from us: so a dialogue can come from any address. */
+static enum sp_status
+introduce(struct talk *t)
+{
+	struct sp_span from = t->dialogue->from.len > 0 ? t->dialogue->from : SPAN_LIT("127.0.0.1");
+	bool v6 = span_find(from, ':') < from.len;
+	char line[128];
+	enum sp_status st;
+
+	snprintf(line, sizeof(line), "PROXY TCP%d %.*s %s 40000 25\r\n", v6 ? 6 : 4, (int)from.len, from.ptr,
+		v6 ? "::1" : "127.0.0.1");
+	st = stream_write(t->stream, span_str(line), play_deadline(t->play));
+	return st == SP_OK ? stream_flush(t->stream, play_deadline(t->play)) : st;
+}
+
+/* From an address of this machine: 127.0.0.2 is one, and not the peer whom the gateway believes. */
+static enum sp_status
+connect_from(const struct sp_ip *ip, uint16_t port, struct stream **ret)
+{
+	struct sockaddr_in from = { .sin_family = AF_INET }, to = { .sin_family = AF_INET, .sin_port = htons(port) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	memcpy(&from.sin_addr, ip->bytes, 4);
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (fd < 0)
+		return SP_SYSTEM;
+	if (bind(fd, (struct sockaddr *)&from, sizeof(from)) != 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0 ||
+		fcntl(fd, F_SETFL, O_NONBLOCK) != 0) {
+		close(fd);
+		return SP_SYSTEM;
+	}
+	*ret = stream_new(fd);
+	return *ret != NULL ? SP_OK : SP_SYSTEM;
+}
+
+static bool
+talk_connect(struct talk *t)
+{
+	struct net_endpoint e = { .kind = NET_IP, .port = t->play->child.port };
+	const struct dialogue *d = t->dialogue;
+	struct sp_ip ip;
+	enum sp_status st;
+
+	(void)span_to_ip(SPAN_LIT("127.0.0.1"), &e.ip);
+	if (d->bare && d->from.len > 0 && span_to_ip(d->from, &ip) == SP_OK && ip.family == 4)
+		st = connect_from(&ip, e.port, &t->stream);
+	else
+		st = stream_connect(&e, play_deadline(t->play), &t->stream);
+	if (st == SP_OK && !d->bare)
+		st = introduce(t);
+	if (st != SP_OK)
+		play_fail(t->play, d->line, "the gateway takes no connection");
+	return st == SP_OK;
+}
+
+/* ---- blocks --------------------------------------------------------------------------------- */
+
+static size_t steps_play(struct talk *t, size_t first);
+
+static size_t
+steps_repeat(struct talk *t, size_t body, int64_t times)
+{
+	int64_t outer = t->round;
+	size_t next = body;
+
+	for (int64_t n = 1; n <= times && !t->play->failed; n++) {
+		t->round = n;
+		next = steps_play(t, body);
+	}
+	t->round = outer;
+	return next;
+}
+
+/* Plays the block on connections of its own, which are kept. */
+static size_t
+steps_hold(struct talk *t, size_t body, int64_t count)
+{
+	size_t next = body;
+
+	t->held = arena_alloc(t->play->scene->arena, (size_t)count * sizeof(struct stream *));
+	MUST(t->held != NULL && t->held_count == 0); /* one hold in a dialogue */
+	for (int64_t n = 1; n <= count && !t->play->failed; n++) {
+		struct talk other = { .play = t->play, .dialogue = t->dialogue, .chunk = t->chunk, .round = n };
+
+		if (!talk_connect(&other))
+			break;
+		next = steps_play(&other, body);
+		t->held[t->held_count++] = other.stream;
+	}
+	return next;
 }
 
 /* Plays steps from first on up to the end that matches; returns the index behind it. */
@@ -325,49 +440,36 @@ steps_play(struct talk *t, size_t first)
 	size_t i = first;
 
 	while (i < d->count && d->steps[i].kind != STEP_END && !t->play->failed && !t->ended) {
-		size_t body = i + 1, next = i + 1;
-		int64_t outer = t->round;
-
-		if (d->steps[i].kind != STEP_REPEAT) {
+		if (d->steps[i].kind == STEP_REPEAT) {
+			i = steps_repeat(t, i + 1, d->steps[i].number);
+		} else if (d->steps[i].kind == STEP_HOLD) {
+			i = steps_hold(t, i + 1, d->steps[i].number);
+		} else {
 			step_play(t, &d->steps[i++]);
-			continue;
 		}
-		for (int64_t n = 1; n <= d->steps[i].number && !t->play->failed; n++) {
-			t->round = n;
-			next = steps_play(t, body);
-		}
-		t->round = outer;
-		i = next;
 	}
 	return i + 1;
 }
 
-/* The gateway believes a PROXY line from us: so a dialogue can come from any address. */
-static bool
-introduce(struct talk *t)
+static void
+dialogue_once(struct play *p, const struct dialogue *d, int64_t chunk)
 {
-	struct sp_span from = t->dialogue->from.len > 0 ? t->dialogue->from : SPAN_LIT("127.0.0.1");
-	bool v6 = span_find(from, ':') < from.len;
-	char line[128];
+	struct talk t = { .play = p, .dialogue = d, .chunk = chunk };
 
-	snprintf(line, sizeof(line), "PROXY TCP%d %.*s %s 40000 25\r\n", v6 ? 6 : 4, (int)from.len, from.ptr,
-		v6 ? "::1" : "127.0.0.1");
-	return stream_write(t->stream, span_str(line), play_deadline(t->play)) == SP_OK &&
-		stream_flush(t->stream, play_deadline(t->play)) == SP_OK;
+	buf_printf(&p->transcript, "-- client from %.*s\n", d->from.len > 0 ? (int)d->from.len : 9,
+		d->from.len > 0 ? d->from.ptr : "127.0.0.1");
+	if (talk_connect(&t))
+		(void)steps_play(&t, 0);
+	for (size_t i = 0; i < t.held_count; i++)
+		stream_free(&t.held[i]);
+	stream_free(&t.stream);
 }
 
 void
 dialogue_play(struct play *p, const struct dialogue *d)
 {
-	struct talk t = { .play = p, .dialogue = d };
-	struct net_endpoint e = { .kind = NET_IP, .port = p->child.port };
-
-	(void)span_to_ip(SPAN_LIT("127.0.0.1"), &e.ip);
-	buf_printf(&p->transcript, "-- client from %.*s\n", d->from.len > 0 ? (int)d->from.len : 9,
-		d->from.len > 0 ? d->from.ptr : "127.0.0.1");
-	if (stream_connect(&e, play_deadline(p), &t.stream) != SP_OK || !introduce(&t))
-		play_fail(p, d->line, "the gateway takes no connection");
-	else
-		(void)steps_play(&t, 0);
-	stream_free(&t.stream);
+	if (d->chunk_count == 0)
+		dialogue_once(p, d, 0);
+	for (size_t i = 0; i < d->chunk_count && !p->failed; i++)
+		dialogue_once(p, d, d->chunks[i]);
 }

@@ -6,6 +6,8 @@
  *   expect transactions N                                    log lines of transactions
  *   expect backend got N messages | saw [no] WORD | connections N
  *   expect message [no] "TEXT" | message is "TEXT"           in what the backend stored; "is": the end of the first, exactly
+ *   expect message N times "TEXT"                            in all that it stored together
+ *   expect messages are "TEXT"                               the end of each of them, exactly
  *   expect dns asked NAME N times
  *   expect error "TEXT"                                      the policy does not compile, and says so
  *   expect exit N
@@ -175,6 +177,48 @@ expect_message(struct judge *j)
 			wanted.ptr);
 }
 
+/* Occurrences that do not overlap. */
+static size_t
+count_in(struct sp_span s, struct sp_span part)
+{
+	size_t n = 0;
+	const char *at;
+
+	while (part.len > 0 && s.len >= part.len && (at = memmem(s.ptr, s.len, part.ptr, part.len)) != NULL) {
+		s = span_from(s, (size_t)(at - s.ptr) + part.len);
+		n++;
+	}
+	return n;
+}
+
+static void
+expect_times(struct judge *j)
+{
+	const struct fake_backend *b = &j->play->backend;
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->message_count; i++)
+		n += count_in(b->messages[i].bytes, arg(j, 3));
+	check_count(j, 1, n, "occurrences");
+}
+
+static void
+expect_messages(struct judge *j)
+{
+	const struct fake_backend *b = &j->play->backend;
+	struct sp_span wanted = arg(j, 2);
+	size_t bad = 0;
+
+	for (size_t i = 0; i < b->message_count; i++) {
+		struct sp_span m = b->messages[i].bytes;
+
+		bad += m.len < wanted.len || !span_eq(span_from(m, m.len - wanted.len), wanted);
+	}
+	if (bad > 0 || b->message_count == 0)
+		play_fail(j->play, j->e->line, "of %zu messages that the backend stored %zu do not end in '%.*s'", b->message_count,
+			bad, (int)wanted.len, wanted.ptr);
+}
+
 static void
 expect_exit(struct judge *j)
 {
@@ -194,6 +238,10 @@ expect_one(struct judge *j)
 		check_count(j, 1, count_events(j->play, "transaction"), "transactions");
 	else if (arg_is(j, 0, "backend"))
 		expect_backend(j);
+	else if (arg_is(j, 0, "message") && arg_is(j, 2, "times"))
+		expect_times(j);
+	else if (arg_is(j, 0, "messages") && arg_is(j, 1, "are"))
+		expect_messages(j);
 	else if (arg_is(j, 0, "message"))
 		expect_message(j);
 	else if (arg_is(j, 0, "dns"))

@@ -55,8 +55,9 @@ child_write_policy(struct child *c, const struct scene *s, struct sp_span policy
 		buf_add_str(&text, "policy 1 ");
 	buf_add(&text, policy);
 	if (!has_statement(policy, SPAN_LIT("listen")))
-		buf_printf(&text, "\nlisten 127.0.0.1:2525 { hostname \"mx.example.com\" relay to example.com\n%.*s\n}",
-			(int)s->listen.len, s->listen.len > 0 ? s->listen.ptr : "");
+		buf_printf(&text, "\nlisten 127.0.0.1:2525 { hostname \"mx.example.com\" relay to example.com\n%s%.*s\n}",
+			s->tls ? "tls certificate \"cert.pem\"\ntls key \"key.pem\"\n" : "", (int)s->listen.len,
+			s->listen.len > 0 ? s->listen.ptr : "");
 	if (!has_statement(policy, SPAN_LIT("backend")))
 		buf_add_str(&text, "\nbackend mail { address 127.0.0.1:25 }");
 	if (!has_statement(policy, SPAN_LIT("rules")))
@@ -74,6 +75,8 @@ prepare_policy(struct child *c, const struct scene *s, const struct child_world 
 	size_t folder = span_rfind(span_str(s->path), '/');
 
 	if (s->policy_file.len == 0) {
+		if (s->tls && !certificate_make(w->folder))
+			return false;
 		snprintf(c->policy_path, sizeof(c->policy_path), "%s/site.policy", w->folder);
 		return child_write_policy(c, s, s->policy);
 	}

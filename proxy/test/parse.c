@@ -1,9 +1,9 @@
 /*
  * parse.c - the text of a .sally file to a struct scene.  Spans point into the text or the scene's arena.
  *
- *   test "TITLE"          policy { ... } | policy file "PATH"      listen { settings of the listener }
+ *   test "TITLE"          policy { ... } | policy file "PATH"      listen [tls] { settings of the listener }
  *   clock N               dns { NAME TYPE VALUE ... }              backend { on WHEN [MATCH] ACTION ... }
- *   client [from IP] { C: ... S: ... }                             expect ...
+ *   client [bare] [from IP] [chunks N,N...] { C: ... S: ... }      expect ...
  */
 #include <stdlib.h>
 #include <string.h>
@@ -182,6 +182,22 @@ parse_policy(struct reader *r)
 	return reader_braces(r, &s->policy, &line);
 }
 
+/* With "tls" the runner makes a certificate. */
+static bool
+parse_listen(struct reader *r)
+{
+	struct sp_span name;
+	unsigned line;
+	bool quoted;
+
+	if (!reader_word(r, &name, &quoted))
+		return false;
+	r->scene->tls = span_eq(name, SPAN_LIT("tls"));
+	if (name.len > 0 && !r->scene->tls)
+		return reader_fail(r, r->line, "'{' is expected after listen [tls]");
+	return reader_braces(r, &r->scene->listen, &line);
+}
+
 static bool
 parse_expect(struct reader *r)
 {
@@ -219,7 +235,7 @@ parse_statement(struct reader *r)
 	if (span_eq(name, SPAN_LIT("policy")))
 		return parse_policy(r);
 	if (span_eq(name, SPAN_LIT("listen")))
-		return reader_braces(r, &s->listen, &line);
+		return parse_listen(r);
 	if (span_eq(name, SPAN_LIT("dns")))
 		return parse_dns(r);
 	if (span_eq(name, SPAN_LIT("backend")))

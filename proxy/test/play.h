@@ -33,6 +33,11 @@ struct fake_backend {
 bool fake_backend_start(struct fake_backend *b, const struct scene *s);
 void fake_backend_stop(struct fake_backend *b);
 
+/* ---- certificate.c ---- */
+
+/* A self-signed certificate for mx.example.com and its key: cert.pem and key.pem in the folder. */
+bool certificate_make(const char *folder);
+
 /* ---- gateway.c ---- */
 
 struct child {

@@ -5,6 +5,7 @@
  *   play.c         starts the world and the gateway, plays the dialogues, stops all, judges
  *   client.c       a dialogue's client side
  *   backend.c      the scripted backend
+ *   certificate.c  one for STARTTLS
  *   gateway.c      the gateway as a child process, and its log
  *   expect.c       what must be true at the end
  *   fakedns.c      the DNS
@@ -36,7 +37,9 @@ enum step_kind {
 	STEP_LINE,     /* a line of number octets and CR LF */
 	STEP_TEXT,     /* number octets without a line end */
 	STEP_REPEAT,   /* steps up to the matching STEP_END, number times; {n} in their texts counts from 1 */
+	STEP_HOLD,     /* the same on number more connections, which then stay open until this one ends */
 	STEP_END,
+	STEP_MANY,     /* text, number times, in one write */
 	STEP_STARTTLS,
 	STEP_GATEWAY,  /* text: TERM HUP USR1 KILL-WORKER, or POLICY with more: the new file's text */
 	STEP_WAIT_LOG  /* until a log line has the text */
@@ -50,6 +53,9 @@ struct step {
 
 struct dialogue {
 	struct sp_span from; /* the client's address as the gateway shall see it; empty: 127.0.0.1 */
+	bool bare;           /* no PROXY line: from is the address that the connection comes from */
+	int64_t chunks[8];   /* played once with each of these octets a write; 0: all at once */
+	size_t chunk_count;
 	struct step *steps;
 	size_t count;
 	unsigned line;
@@ -80,7 +86,7 @@ struct scene {
 	struct arena *arena;
 	const char *path;
 	struct sp_span title, policy, policy_file, listen, offers;
-	bool has_policy, backend_refuses, has_dns;
+	bool has_policy, backend_refuses, has_dns, tls;
 	int64_t clock; /* how many times faster than real time */
 	struct dialogue dialogues[64];
 	size_t dialogue_count;

@@ -82,15 +82,24 @@ struct step_word {
 static const struct step_word step_words[] = {
 	{ "pause", STEP_PAUSE, true }, { "silence", STEP_SILENCE, true }, { "chunk", STEP_CHUNK, true },
 	{ "fill", STEP_FILL, true }, { "line", STEP_LINE, true }, { "text", STEP_TEXT, true },
-	{ "repeat", STEP_REPEAT, true }, { "close", STEP_CLOSE, false }, { "reset", STEP_RESET, false },
+	{ "repeat", STEP_REPEAT, true }, { "hold", STEP_HOLD, true }, { "close", STEP_CLOSE, false }, { "reset", STEP_RESET, false },
 	{ "shutdown", STEP_SHUTDOWN, false }, { "starttls", STEP_STARTTLS, false }, { "}", STEP_END, false },
 };
+
+/* many N "text" */
+static bool
+many_step(struct reader *r, struct step *st)
+{
+	return reader_number(r, &st->number) && string_step(r, st, STEP_MANY);
+}
 
 static bool
 word_step(struct reader *r, struct sp_span name, struct step *st)
 {
 	if (span_eq(name, SPAN_LIT("send")))
 		return string_step(r, st, STEP_RAW);
+	if (span_eq(name, SPAN_LIT("many")))
+		return many_step(r, st);
 	if (span_eq(name, SPAN_LIT("sendhex")))
 		return hex_step(r, st);
 	if (span_eq(name, SPAN_LIT("gateway")))
@@ -102,8 +111,8 @@ word_step(struct reader *r, struct sp_span name, struct step *st)
 			st->kind = step_words[i].kind;
 			return !step_words[i].number || reader_number(r, &st->number);
 		}
-	return reader_fail(r, st->line, "unknown step '%.*s': C: S: send sendhex chunk pause silence fill line text repeat close "
-		"reset shutdown starttls gateway wait-log are known", (int)name.len, name.ptr);
+	return reader_fail(r, st->line, "unknown step '%.*s': C: S: upto send sendhex many chunk pause silence fill line text repeat hold "
+		"close reset shutdown starttls gateway wait-log are known", (int)name.len, name.ptr);
 }
 
 /* One line of a dialogue. "C:text" keeps blanks after the one that follows the colon. */
@@ -134,11 +143,97 @@ dialogue_line(struct reader *r, struct step *st)
 	if (!reader_word(r, &name, &quoted) || !word_step(r, name, st))
 		return false;
 	reader_skip(r, false);
-	if (st->kind == STEP_REPEAT) {
+	if (st->kind == STEP_REPEAT || st->kind == STEP_HOLD) {
 		if (!span_starts(r->rest, SPAN_LIT("{")))
-			return reader_fail(r, st->line, "'{' is expected after repeat");
+			return reader_fail(r, st->line, "'{' is expected after repeat and hold");
 		reader_advance(r, 1);
 	}
+	return true;
+}
+
+/* ---- the opening ----------------------------------------------------------------------------- */
+
+static const struct {
+	const char *until, *say, *code; /* say null: only listen */
+} opening[] = {
+	{ "banner", NULL, "220" },
+	{ "ready", "EHLO client.example.org", "250" },
+	{ "mail", "MAIL FROM:<a@example.org>", "250" },
+	{ "rcpt", "RCPT TO:<b@example.com>", "250" },
+	{ "data", "DATA", "354" },
+};
+
+static bool
+opening_step(struct reader *r, struct dialogue *d, enum step_kind kind, const char *text)
+{
+	if (d->count == SCENE_STEPS)
+		return reader_fail(r, d->line, "too many steps");
+	d->steps[d->count++] = (struct step){ .kind = kind, .line = r->line, .text = span_str(text) };
+	return true;
+}
+
+/* "upto data": the ordinary opening, up to and with this step. */
+static bool
+upto(struct reader *r, struct dialogue *d)
+{
+	struct sp_span last;
+	bool quoted, found = false;
+
+	reader_advance(r, 4);
+	if (!reader_word(r, &last, &quoted))
+		return false;
+	for (size_t i = 0; i < sizeof(opening) / sizeof(opening[0]) && !found; i++) {
+		if (opening[i].say != NULL && !opening_step(r, d, STEP_SEND, opening[i].say))
+			return false;
+		if (!opening_step(r, d, STEP_EXPECT, opening[i].code))
+			return false;
+		found = span_eq(last, span_str(opening[i].until));
+	}
+	return found || reader_fail(r, r->line, "banner ready mail rcpt or data is expected after upto");
+}
+
+/* ---- the client ----------------------------------------------------------------------------- */
+
+/* "0,1,7" */
+static bool
+chunk_list(struct reader *r, struct dialogue *d)
+{
+	struct sp_span list;
+	bool quoted;
+
+	if (!reader_word(r, &list, &quoted))
+		return false;
+	while (list.len > 0 && d->chunk_count < sizeof(d->chunks) / sizeof(d->chunks[0])) {
+		size_t len = span_find(list, ',');
+		uint64_t n;
+
+		if (span_to_u64(span_head(list, len), 1 << 20, &n) != SP_OK)
+			break;
+		d->chunks[d->chunk_count++] = (int64_t)n;
+		list = span_from(list, len + 1);
+	}
+	return (list.len == 0 && d->chunk_count > 0) ||
+		reader_fail(r, r->line, "numbers with commas between them are expected after chunks");
+}
+
+static bool
+client_head(struct reader *r, struct dialogue *d)
+{
+	struct sp_span name;
+	bool quoted, ok = true;
+
+	while (ok && reader_word(r, &name, &quoted) && name.len > 0) {
+		if (span_eq(name, SPAN_LIT("bare")))
+			d->bare = true;
+		else if (span_eq(name, SPAN_LIT("from")))
+			ok = reader_word(r, &d->from, &quoted);
+		else
+			ok = span_eq(name, SPAN_LIT("chunks")) && chunk_list(r, d);
+	}
+	reader_skip(r, true);
+	if (!ok || !span_starts(r->rest, SPAN_LIT("{")))
+		return reader_fail(r, r->line, "'{' is expected after client [bare] [from IP] [chunks 0,1,...]");
+	reader_advance(r, 1);
 	return true;
 }
 
@@ -147,31 +242,28 @@ reader_client(struct reader *r)
 {
 	struct scene *s = r->scene;
 	struct dialogue *d = &s->dialogues[s->dialogue_count];
-	struct sp_span name;
 	size_t depth = 1;
-	bool quoted;
 
 	if (s->dialogue_count == sizeof(s->dialogues) / sizeof(s->dialogues[0]))
 		return reader_fail(r, r->line, "too many clients");
 	d->line = r->line;
 	d->steps = arena_alloc(s->arena, SCENE_STEPS * sizeof(*d->steps));
-	if (d->steps == NULL || !reader_word(r, &name, &quoted))
+	if (d->steps == NULL || !client_head(r, d))
 		return reader_fail(r, r->line, "no memory");
-	if (span_eq(name, SPAN_LIT("from")) && !reader_word(r, &d->from, &quoted))
-		return false;
-	reader_skip(r, true);
-	if (!span_starts(r->rest, SPAN_LIT("{")))
-		return reader_fail(r, r->line, "'{' is expected after client [from IP]");
-	reader_advance(r, 1);
 	while (depth > 0) {
 		struct step *st = &d->steps[d->count];
 
 		reader_skip(r, true);
 		if (r->rest.len == 0 || d->count == SCENE_STEPS)
 			return reader_fail(r, d->line, "this dialogue has no end, or too many steps");
+		if (span_starts(r->rest, SPAN_LIT("upto "))) {
+			if (!upto(r, d))
+				return false;
+			continue;
+		}
 		if (!dialogue_line(r, st))
 			return false;
-		depth += st->kind == STEP_REPEAT;
+		depth += st->kind == STEP_REPEAT || st->kind == STEP_HOLD;
 		depth -= st->kind == STEP_END;
 		d->count++;
 	}
