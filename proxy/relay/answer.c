@@ -1,8 +1,8 @@
 /*
  * answer.c - what the client is told: the backend's words made safe, or ours about it.
  *
- * No code is upgraded: what the backend refused keeps its class, and every fault of the backend itself is a 451
- * (RFC 5321 4.2, RFC 3463; CASES R01-R06).  The text belongs to the struct answer.
+ * No code is upgraded: what the backend refused keeps its class, and every fault of the backend
+ * itself is a 451 (RFC 5321 4.2, RFC 3463; CASES R01-R06).  The text belongs to the struct answer.
  */
 #include "proxy/relay/relay_priv.h"
 
@@ -12,22 +12,27 @@
 #include "policy/kit/span.h"
 
 static const struct {
-	const char *word;     /* for the log */
+	const char *word; /* for the log */
 	const char *enhanced;
 	const char *text;
 } faults[FAULTS] = {
 	[FAULT_REFUSED] = { "refused", "4.4.1", "mail server cannot be reached, try again later" },
 	[FAULT_NOANSWER] = { "timeout", "4.4.1", "mail server cannot be reached, try again later" },
 	[FAULT_TIMEOUT] = { "timeout", "4.4.2", "mail server does not answer, try again later" },
-	[FAULT_CLOSED] = { "closed", "4.4.2", "connection to the mail server was lost, try again later" },
-	[FAULT_GARBAGE] = { "garbage", "4.3.0", "mail server gave a reply out of place, try again later" },
+	[FAULT_CLOSED] = { "closed", "4.4.2",
+		"connection to the mail server was lost, try again later" },
+	[FAULT_GARBAGE] = { "garbage", "4.3.0",
+		"mail server gave a reply out of place, try again later" },
 	[FAULT_BUSY] = { "421", "4.3.2", "mail server is closing the connection, try again later" },
 	[FAULT_DESYNC] = { "desync", "4.4.2", "mail server spoke unasked, try again later" },
-	[FAULT_LIMIT] = { "limit", "4.3.0", "mail server gave a reply without end, try again later" },
+	[FAULT_LIMIT] = { "limit", "4.3.0",
+		"mail server gave a reply without end, try again later" },
 	[FAULT_DNS] = { "dns", "4.4.3", "mail server's name cannot be looked up, try again later" },
 	[FAULT_NOROUTE] = { "noroute", "4.4.4", "mail server has no address, try again later" },
-	[FAULT_GREETING] = { "greeting", "4.3.5", "mail server does not take our connection, try again later" },
-	[FAULT_EXTENSION] = { "extension", "4.3.0", "mail server no longer takes 8BITMIME, try again later" },
+	[FAULT_GREETING] = { "greeting", "4.3.5",
+		"mail server does not take our connection, try again later" },
+	[FAULT_EXTENSION] = { "extension", "4.3.0",
+		"mail server no longer takes 8BITMIME, try again later" },
 	[FAULT_REPLAY] = { "replay", "4.3.0", "mail server changed its mind, try again later" },
 	[FAULT_COMMIT] = { "commit", "4.3.0", "not passed on in time, try again later" },
 	[FAULT_SPOOL] = { "spool", "4.3.0", "message cannot be read back, try again later" },
@@ -82,7 +87,8 @@ answer_fault(struct answer *a, enum relay_fault fault)
 void
 answer_deferred(struct answer *a, const struct smtp_reply *reply, const char *enhanced)
 {
-	answer_set(a, 451, reply->enhanced[0] == '4' ? reply->enhanced : enhanced, buf_span(&reply->text));
+	answer_set(a, 451, reply->enhanced[0] == '4' ? reply->enhanced : enhanced,
+		buf_span(&reply->text));
 	a->backend = true;
 }
 
@@ -104,7 +110,9 @@ answer_backend(struct answer *a, const struct smtp_reply *reply)
 void
 answer_out(const struct answer *a, struct relay_reply *ret)
 {
-	*ret = (struct relay_reply){ .code = a->code, .text = buf_span(&a->text), .backend = a->backend };
+	*ret = (struct relay_reply){
+		.code = a->code, .text = buf_span(&a->text), .backend = a->backend
+	};
 	(void)snprintf(ret->enhanced, sizeof(ret->enhanced), "%s", a->enhanced);
 }
 

@@ -1,8 +1,9 @@
 /*
  * backend.c - one backend of one worker: its configuration, what it offers, its idle connections.
  *
- * The pool is a stack: the connection used last is the least likely to have been timed out, and those that are not
- * needed grow old at its bottom.  The configuration is copied into the backend's own arena.
+ * The pool is a stack: the connection used last is the least likely to have been timed out, and
+ * those that are not needed grow old at its bottom.  The configuration is copied into the backend's
+ * own arena.
  */
 #include "proxy/relay/relay_priv.h"
 
@@ -54,8 +55,10 @@ backend_configure(struct relay_backend *b, const struct relay_config *c)
 	if (c->endpoint_count > 0)
 		memcpy(endpoints, c->endpoints, c->endpoint_count * sizeof(*endpoints));
 	b->config.endpoints = endpoints;
-	return (b->config.name != NULL || c->name == NULL) && (b->config.helo != NULL || c->helo == NULL) &&
-		(b->config.mx != NULL || c->mx == NULL) && (b->config.sink != NULL || c->sink == NULL);
+	return (b->config.name != NULL || c->name == NULL) &&
+	       (b->config.helo != NULL || c->helo == NULL) &&
+	       (b->config.mx != NULL || c->mx == NULL) &&
+	       (b->config.sink != NULL || c->sink == NULL);
 }
 
 struct relay_backend *
@@ -74,8 +77,11 @@ relay_backend_new(const struct relay_config *c)
 	if (b->config.helo == NULL)
 		b->config.helo = "localhost";
 	if (b->config.sink != NULL)
-		b->offer = (struct relay_offer){ .known = true, .pipelining = true, .eightbit = true,
-			.enhanced = true, .size = true };
+		b->offer = (struct relay_offer){ .known = true,
+			.pipelining = true,
+			.eightbit = true,
+			.enhanced = true,
+			.size = true };
 	return b;
 }
 

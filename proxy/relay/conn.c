@@ -1,8 +1,9 @@
 /*
  * conn.c - one connection to a backend: commands out, whole replies in.
  *
- * A reply has one deadline from its first octet waited for to its last, so a peer that drips is no slower than one
- * that is silent (CASES F10).  A struct conn owns its stream and the text of its last reply.
+ * A reply has one deadline from its first octet waited for to its last, so a peer that drips is no
+ * slower than one that is silent (CASES F10).  A struct conn owns its stream and the text of its
+ * last reply.
  */
 #include "proxy/relay/relay_priv.h"
 
@@ -66,8 +67,8 @@ conn_quit(struct conn **c)
 	*c = NULL;
 	if (old == NULL)
 		return;
-	/* Six octets into an empty buffer do not wait; but if the kernel is short of memory they may, and the main
-	 * stack cannot. */
+	/* Six octets into an empty buffer do not wait; but if the kernel is short of memory they
+	 * may, and the main stack cannot. */
 	if (co_self() != NULL)
 		quit_write(old, rt_now_ms());
 	else if (co_start(quit_main, old, NULL) != SP_OK)

@@ -1,7 +1,9 @@
 /*
- * open.c - a new connection: address, banner, EHLO (RFC 5321 3.1, 4.2.4, 5.1; CASES F01-F10, R03, R08).
+ * open.c - a new connection: address, banner, EHLO (RFC 5321 3.1, 4.2.4, 5.1; CASES F01-F10, R03,
+ * R08).
  *
- * An address that does not greet us is left for the next; the last one's fault is what the client hears of.
+ * An address that does not greet us is left for the next; the last one's fault is what the client
+ * hears of.
  */
 #include "proxy/relay/relay_priv.h"
 
@@ -87,7 +89,8 @@ open_hello(struct conn *c, const struct relay_config *config, bool extended, int
 static enum relay_fault
 open_greet(struct conn *c, const struct relay_config *config, int64_t limit_ms, struct answer *why)
 {
-	enum relay_fault fault = conn_reply(c, earlier(limit_ms, rt_deadline(config->timeouts.banner)));
+	enum relay_fault fault =
+		conn_reply(c, earlier(limit_ms, rt_deadline(config->timeouts.banner)));
 
 	if (fault == FAULT_NONE && reply_class(conn_last(c)->code) != 2)
 		return open_refused(c, why);
@@ -110,17 +113,19 @@ open_greet(struct conn *c, const struct relay_config *config, int64_t limit_ms, 
 }
 
 static enum relay_fault
-open_one(struct relay_backend *b, const struct net_endpoint *e, int64_t limit_ms, struct answer *why,
-	struct conn **ret)
+open_one(struct relay_backend *b, const struct net_endpoint *e, int64_t limit_ms,
+	struct answer *why, struct conn **ret)
 {
 	struct stream *s = NULL;
 	struct conn *c;
 	enum relay_fault fault;
-	enum sp_status st = stream_connect(e, earlier(limit_ms, rt_deadline(b->config.timeouts.connect)), &s);
+	enum sp_status st =
+		stream_connect(e, earlier(limit_ms, rt_deadline(b->config.timeouts.connect)), &s);
 
 	if (st != SP_OK) {
-		fault = st == SP_CANCELED || st == SP_SYSTEM ? FAULT_LOCAL :
-			st == SP_TIMEOUT ? FAULT_NOANSWER : FAULT_REFUSED;
+		fault = st == SP_CANCELED || st == SP_SYSTEM ? FAULT_LOCAL
+			: st == SP_TIMEOUT                   ? FAULT_NOANSWER
+							     : FAULT_REFUSED;
 		answer_fault(why, fault);
 		return fault;
 	}

@@ -1,9 +1,10 @@
 /*
- * relay_priv.h - what the parts of the relay share: answers, connections, the backend with its pool.
+ * relay_priv.h - what the parts of the relay share: answers, connections, the backend with its
+ * pool.
  *
- * answer.c words what the client is told; conn.c speaks on one connection; route.c says which addresses there are;
- * open.c greets; backend.c keeps idle connections; relay.c runs the envelope; send.c the message; sink.c files
- * it on disk instead.
+ * answer.c words what the client is told; conn.c speaks on one connection; route.c says which
+ * addresses there are; open.c greets; backend.c keeps idle connections; relay.c runs the
+ * transaction, batch.c its envelope, send.c its message; sink.c files it on disk instead.
  */
 #ifndef PROXY_RELAY_RELAY_PRIV_H
 #define PROXY_RELAY_RELAY_PRIV_H
@@ -17,8 +18,8 @@
 /* What can go wrong at the backend. Each has a word for the log and a reply of ours (answer.c). */
 enum relay_fault {
 	FAULT_NONE,
-	FAULT_REFUSED,   /* no connection, on any address */
-	FAULT_NOANSWER,  /* an address does not answer at all */
+	FAULT_REFUSED,  /* no connection, on any address */
+	FAULT_NOANSWER, /* an address does not answer at all */
 	FAULT_TIMEOUT,
 	FAULT_CLOSED,    /* EOF or reset */
 	FAULT_GARBAGE,   /* not a reply, or one of a class that does not fit the command */
@@ -60,17 +61,18 @@ struct conn {
 	struct conn *next; /* in the pool */
 	struct stream *stream;
 	struct reply_parser parser; /* the last reply is in parser.reply until the next is read */
-	bool replied;      /* parser holds a reply that is used up */
+	bool replied;               /* parser holds a reply that is used up */
 	struct relay_offer offer;
-	bool dirty;        /* a MAIL was sent since the last end of a transaction: RSET before the next */
-	int64_t idle_ms;   /* since when it has been in the pool */
+	bool dirty; /* a MAIL was sent since the last end of a transaction: RSET before the next */
+	int64_t idle_ms; /* since when it has been in the pool */
 	char peer[64];
 };
 /* Takes the stream over, null included. Null: no memory. */
 struct conn *conn_new(struct stream *s, const char *peer);
 /* Closes at once, without a word. Accepts null. */
 void conn_free(struct conn **c);
-/* Writes QUIT and closes; does not wait for the answer. Only between commands; from any stack, before rt_fini(). */
+/* Writes QUIT and closes; does not wait for the answer. Only between commands; from any stack,
+ * before rt_fini(). */
 void conn_quit(struct conn **c);
 enum relay_fault conn_write(struct conn *c, struct sp_span bytes, int64_t deadline_ms);
 enum relay_fault conn_flush(struct conn *c, int64_t deadline_ms);
@@ -104,14 +106,15 @@ struct relay_backend {
 	int64_t quiet_until; /* no probe before, since the last one failed */
 	bool probing;
 	struct rt_event probed;
-	struct conn *idle;   /* newest first */
+	struct conn *idle; /* newest first */
 	size_t idle_count;
 	size_t relays;
-	uint64_t filed;      /* messages in the sink */
+	uint64_t filed; /* messages in the sink */
 };
 
 /* Connects to the first address that greets us. On failure why says what the client is told. */
-enum relay_fault backend_open(struct relay_backend *b, int64_t deadline_ms, struct answer *why, struct conn **ret);
+enum relay_fault backend_open(
+	struct relay_backend *b, int64_t deadline_ms, struct answer *why, struct conn **ret);
 /* An idle connection that is still good, or null. */
 struct conn *backend_take(struct relay_backend *b);
 /* Keeps it, or closes it with QUIT. */
@@ -120,13 +123,13 @@ void backend_give(struct relay_backend *b, struct conn **c);
 /* The addresses of a backend, one after the other. */
 struct route {
 	const struct relay_config *config;
-	size_t host;         /* next endpoint, or next MX */
+	size_t host; /* next endpoint, or next MX */
 	bool mx_asked;
 	struct sp_mxs mxs;
 	struct sp_addrs addrs; /* of the present host */
 	size_t addr;
 	uint16_t port;
-	struct arena *arena; /* made when a name is looked up */
+	struct arena *arena;    /* made when a name is looked up */
 	enum relay_fault fault; /* of the last look-up that failed */
 };
 void route_init(struct route *r, const struct relay_config *config);
@@ -142,7 +145,7 @@ struct rcpt {
 
 struct relay {
 	struct relay_backend *backend;
-	struct conn *conn; /* null: none, or (when open) lost and noted by relay_tick() */
+	struct conn *conn;   /* null: none, or (when open) lost and noted by relay_tick() */
 	struct arena *arena; /* the transaction's */
 	struct relay_envelope envelope;
 	int64_t deadline_ms;
@@ -156,6 +159,15 @@ struct relay {
 	struct relay_facts facts;
 	char queue_id[160];
 };
+
+/* What of an envelope is still to be sent, or still to be answered. */
+struct batch {
+	bool rset, mail;
+	struct rcpt *rcpt; /* this one and those after it */
+};
+/* Sends the batch on r->conn and takes the replies into r and the recipients. Stops at a refused
+ * MAIL: r->failed is then set, and no fault returned. On a fault r->answer is set. */
+enum relay_fault batch_run(struct relay *r, struct batch send, int64_t limit_ms);
 
 /* The transaction fails: r->answer is what every later call gets; the connection is closed. */
 void relay_fail(struct relay *r, enum relay_fault fault);

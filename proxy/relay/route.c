@@ -1,5 +1,6 @@
 /*
- * route.c - the addresses of a backend in the order in which they are tried (RFC 5321 5.1, RFC 7505).
+ * route.c - the addresses of a backend in the order in which they are tried (RFC 5321 5.1, RFC
+ * 7505).
  *
  * Names are looked up only when their turn comes.  The arena is the route's own and goes with it.
  */
@@ -88,7 +89,7 @@ route_ask_mx(struct route *r, int64_t deadline_ms)
 		r->mxs = (struct sp_mxs){ 0 };
 		r->fault = route_fault(st);
 	} else if (r->mxs.count == 1 && (r->mxs.items[0].name.len == 0 ||
-			span_eq(r->mxs.items[0].name, SPAN_LIT(".")))) {
+						span_eq(r->mxs.items[0].name, SPAN_LIT(".")))) {
 		r->mxs.count = 0;
 		r->fault = FAULT_NOROUTE;
 	}
@@ -114,10 +115,12 @@ route_next_addr(struct route *r, struct net_endpoint *ret)
 
 	if (r->addr >= r->addrs.count)
 		return false;
-	*ret = (struct net_endpoint){ .kind = NET_IP, .ip = r->addrs.items[r->addr++], .port = r->port };
+	*ret = (struct net_endpoint){
+		.kind = NET_IP, .ip = r->addrs.items[r->addr++], .port = r->port
+	};
 	(void)span_from_ip(&ret->ip, text);
-	(void)snprintf(ret->text, sizeof(ret->text), ret->ip.family == 6 ? "[%s]:%u" : "%s:%u", text,
-		(unsigned)r->port);
+	(void)snprintf(ret->text, sizeof(ret->text), ret->ip.family == 6 ? "[%s]:%u" : "%s:%u",
+		text, (unsigned)r->port);
 	return true;
 }
 

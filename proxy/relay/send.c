@@ -1,9 +1,10 @@
 /*
- * send.c - the message: DATA, its octets, our dot, and what the backend says to that (RFC 5321 4.1.1.4, 4.5.3.2;
- * CASES B.1, F03-F13, R05-R07).
+ * send.c - the message: DATA, its octets, our dot, and what the backend says to that (RFC
+ * 5321 4.1.1.4, 4.5.3.2; CASES B.1, F03-F13, R05-R07).
  *
- * Until the dot has been written, every way out closes the connection without one; after it, nothing is sent
- * again.  commit() is asked as late as can be: before the one write of a small message, before the dot of a large one.
+ * Until the dot has been written, every way out closes the connection without one; after it,
+ * nothing is sent again.  commit() is asked as late as can be: before the one write of a small
+ * message, before the dot of a large one.
  */
 #include "proxy/relay/relay_priv.h"
 
@@ -13,10 +14,12 @@
 #include "policy/kit/span.h"
 
 enum {
-	SEND_SMALL = 16384,  /* so much is collected by the stream's output buffer and leaves in one write */
-	SEND_PIECE = 131072, /* octets between two looks at whether the backend has spoken; one block time-out each */
-	SEND_FRESH_MS = 1000,
-	SEND_EARLY_MS = 5000 /* for the rest of a reply that came early */
+	SEND_SMALL = 16384,  /* so much is collected by the stream's output buffer and leaves in one
+				write */
+	SEND_PIECE = 131072, /* octets between two looks at whether the backend has spoken; one
+				block time-out each */
+	SEND_FRESH_MS = 1000, /* a reply so young: the kernel is not asked for another */
+	SEND_EARLY_MS = 5000  /* for the rest of a reply that came early */
 };
 
 /* How far a relay_send() has come. */
@@ -71,14 +74,16 @@ data_quiet(struct relay *r)
 
 	if (r->conn == NULL)
 		fault = FAULT_CLOSED;
-	else if (stream_input(r->conn->stream).len > 0 || rt_now_ms() - r->spoke_ms >= SEND_FRESH_MS)
+	else if (stream_input(r->conn->stream).len > 0 ||
+		 rt_now_ms() - r->spoke_ms >= SEND_FRESH_MS)
 		fault = conn_quiet(r->conn);
 	if (fault != FAULT_NONE)
 		answer_fault(&r->answer, fault);
 	return fault;
 }
 
-/* A backend that was left waiting, here or in the pool, may have lost patience; one that was not, has a fault. */
+/* A backend that was left waiting, here or in the pool, may have lost patience; one that was not,
+ * has a fault. */
 static enum relay_fault
 data_open(struct relay *r)
 {
@@ -117,11 +122,13 @@ send_data(struct relay *r)
 
 /* ---- the octets ------------------------------------------------------------------------------ */
 
-/* The backend spoke (or went) before it had our dot: a refusal is passed on, all else is a fault. */
+/* The backend spoke (or went) before it had our dot: a refusal is passed on, all else is a fault.
+ */
 static enum step
 send_early(struct relay *r)
 {
-	enum relay_fault fault = conn_reply(r->conn, earlier(r->deadline_ms, rt_deadline(SEND_EARLY_MS)));
+	enum relay_fault fault =
+		conn_reply(r->conn, earlier(r->deadline_ms, rt_deadline(SEND_EARLY_MS)));
 	int class = fault == FAULT_NONE ? reply_class(conn_last(r->conn)->code) : 0;
 
 	if (class == 2 || class == 3)
@@ -167,7 +174,8 @@ small_queue(struct relay *r, const struct relay_message *m)
 			at += (int64_t)piece.len;
 		}
 	}
-	if (fault == FAULT_NONE && (st != SP_NONE || (m->spool != NULL && at != spool_size(m->spool))))
+	if (fault == FAULT_NONE &&
+		(st != SP_NONE || (m->spool != NULL && at != spool_size(m->spool))))
 		fault = FAULT_SPOOL;
 	if (fault == FAULT_NONE)
 		fault = conn_write(r->conn, SPAN_LIT(".\r\n"), deadline);
@@ -199,7 +207,8 @@ large_piece(struct relay *r, const struct relay_message *m, int64_t *at)
 	if (left > SEND_PIECE)
 		left = SEND_PIECE;
 	if (fd >= 0) {
-		fault = fault_of(stream_send_file(r->conn->stream, fd, *at, left, send_deadline(r)));
+		fault = fault_of(
+			stream_send_file(r->conn->stream, fd, *at, left, send_deadline(r)));
 		*at += left;
 		return fault;
 	}
@@ -213,7 +222,8 @@ large_piece(struct relay *r, const struct relay_message *m, int64_t *at)
 static enum step
 send_large(struct relay *r, const struct relay_message *m)
 {
-	int64_t at = m->from, end = m->spool != NULL ? spool_size(m->spool) : at, look = at + SEND_PIECE;
+	int64_t at = m->from, end = m->spool != NULL ? spool_size(m->spool) : at,
+		look = at + SEND_PIECE;
 	enum relay_fault fault = conn_write(r->conn, m->head, send_deadline(r));
 
 	while (fault == FAULT_NONE && at < end) {
@@ -260,7 +270,8 @@ send_outcome(struct relay *r, const struct relay_message *m)
 	enum relay_fault fault;
 
 	r->facts.dot_ns = rt_now_ns();
-	/* Not bounded by the transaction's budget: to stop waiting now can only make a duplicate. */
+	/* Not bounded by the transaction's budget: to stop waiting now can only make a duplicate.
+	 */
 	fault = relay_await(r, timeout, m->reply_deadline_ms);
 	r->facts.reply_ns = rt_now_ns();
 	if (fault == FAULT_NONE && reply_class(conn_last(r->conn)->code) == 3) {
@@ -274,7 +285,8 @@ send_outcome(struct relay *r, const struct relay_message *m)
 	answer_backend(&r->answer, conn_last(r->conn));
 	if (r->answer.code < 300) {
 		struct sp_span id = reply_queue_id(buf_span(&r->answer.text));
-		(void)snprintf(r->queue_id, sizeof(r->queue_id), "%.*s", (int)id.len, id.ptr != NULL ? id.ptr : "");
+		(void)snprintf(r->queue_id, sizeof(r->queue_id), "%.*s", (int)id.len,
+			id.ptr != NULL ? id.ptr : "");
 		r->facts.queue_id = span_str(r->queue_id);
 	}
 	r->conn->dirty = false;

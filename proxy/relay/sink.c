@@ -1,10 +1,11 @@
 /*
  * sink.c - a backend that is a folder: each message becomes a file of a Maildir.
  *
- * The file holds what a mail server would have received: "Return-Path: <sender>", one "Delivered-To: recipient" for
- * each recipient, then the message with its dots unstuffed; all lines end in CRLF, as on the wire.  It is written and
- * synced in tmp/, and moved to new/ only after commit() has agreed.  File work is done on a thread, while the coroutine
- * waits, so nothing else touches the message meanwhile.
+ * The file holds what a mail server would have received: "Return-Path: <sender>", one
+ * "Delivered-To: recipient" for each recipient, then the message with its dots unstuffed; all lines
+ * end in CRLF, as on the wire.  It is written and synced in tmp/, and moved to new/ only after
+ * commit() has agreed.  File work is done on a thread, while the coroutine waits, so nothing else
+ * touches the message meanwhile.
  */
 #include "proxy/relay/relay_priv.h"
 
@@ -90,10 +91,12 @@ static bool
 sink_write_envelope(struct sink_job *job)
 {
 	struct sp_span sender = job->relay->envelope.sender;
-	bool written = fprintf(job->file, "Return-Path: <%.*s>\r\n", (int)sender.len, sender.ptr) > 0;
+	bool written =
+		fprintf(job->file, "Return-Path: <%.*s>\r\n", (int)sender.len, sender.ptr) > 0;
 
 	for (const struct rcpt *r = job->relay->first; written && r != NULL; r = r->next)
-		written = fprintf(job->file, "Delivered-To: %.*s\r\n", (int)r->address.len, r->address.ptr) > 0;
+		written = fprintf(job->file, "Delivered-To: %.*s\r\n", (int)r->address.len,
+				  r->address.ptr) > 0;
 	return written;
 }
 
@@ -105,7 +108,8 @@ sink_folders(const struct sink_job *job)
 
 	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
 		int n = snprintf(path, sizeof(path), "%s%s", job->folder, parts[i]);
-		if (n < 0 || (size_t)n >= sizeof(path) || (mkdir(path, 0700) != 0 && errno != EEXIST))
+		if (n < 0 || (size_t)n >= sizeof(path) ||
+			(mkdir(path, 0700) != 0 && errno != EEXIST))
 			return false;
 	}
 	return true;
@@ -139,7 +143,7 @@ sink_write(void *arg)
 	if (job->file == NULL)
 		return;
 	written = sink_write_envelope(job) && sink_write_message(job) && fflush(job->file) == 0 &&
-		fsync(fileno(job->file)) == 0;
+		  fsync(fileno(job->file)) == 0;
 	if (fclose(job->file) != 0)
 		written = false;
 	if (written)
@@ -153,7 +157,8 @@ sink_sync_folder(const char *folder)
 {
 	char path[512];
 	int n = snprintf(path, sizeof(path), "%s/new", folder);
-	int fd = n > 0 && (size_t)n < sizeof(path) ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+	int fd = n > 0 && (size_t)n < sizeof(path) ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+						   : -1;
 	bool synced = fd >= 0 && fsync(fd) == 0;
 
 	if (fd >= 0)
@@ -182,8 +187,9 @@ sink_name(struct sink_job *job, struct relay_backend *b)
 	int n;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	(void)snprintf(job->name, sizeof(job->name), "%lld.M%ldP%ldQ%llu.%.64s", (long long)now.tv_sec,
-		now.tv_nsec / 1000, (long)getpid(), (unsigned long long)++b->filed, b->config.helo);
+	(void)snprintf(job->name, sizeof(job->name), "%lld.M%ldP%ldQ%llu.%.64s",
+		(long long)now.tv_sec, now.tv_nsec / 1000, (long)getpid(),
+		(unsigned long long)++b->filed, b->config.helo);
 	for (char *c = job->name; *c != '\0'; c++)
 		if (*c == '/' || *c == ':')
 			*c = '_';

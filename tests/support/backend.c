@@ -1,5 +1,6 @@
 /*
- * backend.c - see backend.h.  A connection's coroutine owns its struct; the log and the counters are the fake's.
+ * backend.c - see backend.h.  A connection's coroutine owns its struct; the log and the counters
+ * are the fake's.
  */
 #include "tests/support/backend.h"
 
@@ -31,10 +32,11 @@ say(struct fake_conn *c, struct sp_span text)
 	size_t step = c->profile->bytewise ? 1 : text.len;
 
 	for (size_t i = 0; i < text.len && !c->over; i += step) {
-		c->over = stream_write(c->stream, span_head(span_from(text, i), step), far()) != SP_OK ||
-			stream_flush(c->stream, far()) != SP_OK;
+		c->over = stream_write(c->stream, span_head(span_from(text, i), step), far()) !=
+				  SP_OK ||
+			  stream_flush(c->stream, far()) != SP_OK;
 		if (c->profile->bytewise)
-			co_yield();
+			co_yield ();
 	}
 }
 
@@ -170,8 +172,9 @@ command(struct fake_conn *c, struct sp_span line)
 	const struct fake_profile *p = c->profile;
 
 	if (span_starts(line, SPAN_LIT("EHLO ")))
-		answer(c, p->ehlo, "250-fake\r\n250-PIPELINING\r\n250-SIZE 10240000\r\n250-8BITMIME\r\n"
-				   "250 ENHANCEDSTATUSCODES");
+		answer(c, p->ehlo,
+			"250-fake\r\n250-PIPELINING\r\n250-SIZE 10240000\r\n250-8BITMIME\r\n"
+			"250 ENHANCEDSTATUSCODES");
 	else if (span_starts(line, SPAN_LIT("HELO ")))
 		answer(c, p->helo, "250 fake");
 	else if (span_eq(line, SPAN_LIT("RSET")))
@@ -212,7 +215,8 @@ next_command(struct fake_conn *c)
 	size_t at, end;
 
 	while (end = span_find(in = stream_input(c->stream), '\n'), end == in.len) {
-		enum sp_status st = stream_fill(c->stream, patience > 0 ? rt_deadline(patience) : far());
+		enum sp_status st =
+			stream_fill(c->stream, patience > 0 ? rt_deadline(patience) : far());
 		if (st == SP_TIMEOUT)
 			answer(c, "421 4.4.2 timeout exceeded!eof", NULL);
 		if (st != SP_OK)

@@ -1,8 +1,11 @@
 /*
- * backend.h - a mail server for unit tests: a listener of the same process, one coroutine a connection.
+ * backend.h - a mail server for unit tests: a listener of the same process, one coroutine a
+ * connection.
  *
- * It speaks plain SMTP; a profile says what it answers otherwise.  Answers are texts without their last CRLF, and a
- * '!' ends one with an act: "!eof" closes, "!rst" resets, "!silent" says nothing more, "!drip" says "2" "5" "0"
+ * It speaks plain SMTP; a profile says what it answers otherwise.  Answers are texts without their
+ * last CRLF, and a
+ * '!' ends one with an act: "!eof" closes, "!rst" resets, "!silent" says nothing more, "!drip" says
+ * "2" "5" "0"
  * "-" "x" "x" ... one octet a second, for ever.  "250 ok!eof" says it and closes.
  */
 #ifndef TESTS_SUPPORT_BACKEND_H
@@ -19,13 +22,15 @@ struct fake_profile {
 	const char *rcpt_next; /* to the second recipient and those after it */
 	const char *early;     /* said once early_after octets of a message have come */
 	size_t early_after;
-	size_t stop_after;     /* octets of a message after which it reads no more; 0: reads all */
-	int64_t patience_ms;   /* a wait for a command longer than this ends in 421 and close; 0: none */
-	bool bytewise;         /* writes octet by octet */
+	size_t stop_after;   /* octets of a message after which it reads no more; 0: reads all */
+	int64_t patience_ms; /* a wait for a command longer than this ends in 421 and close; 0: none
+			      */
+	bool bytewise;       /* writes octet by octet */
 };
 
 struct fake_backend {
-	const struct fake_profile *profiles; /* of the first connection, the second ...; the last for all more */
+	const struct fake_profile
+		*profiles; /* of the first connection, the second ...; the last for all more */
 	size_t profile_count;
 	struct net_endpoint endpoint;
 	int listener;

@@ -1,5 +1,6 @@
 /*
- * relay_env.h - what the relay's tests share: a fake backend, a relay to it, and replies as one line of text.
+ * relay_env.h - what the relay's tests share: a fake backend, a relay to it, and replies as one
+ * line of text.
  *
  * The clock runs a hundred times too fast: a time-out of 120 s takes 1.2 s.
  */
@@ -49,8 +50,8 @@ env_tear_down(void **state)
 static inline const char *
 env_reply(struct env *e, const struct relay_reply *reply)
 {
-	(void)snprintf(e->text, sizeof(e->text), "%d %s %.*s", reply->code, reply->enhanced, (int)reply->text.len,
-		reply->text.len > 0 ? reply->text.ptr : "");
+	(void)snprintf(e->text, sizeof(e->text), "%d %s %.*s", reply->code, reply->enhanced,
+		(int)reply->text.len, reply->text.len > 0 ? reply->text.ptr : "");
 	return e->text;
 }
 
@@ -105,8 +106,12 @@ env_init(struct env *e, const struct fake_profile *profiles, size_t count)
 {
 	*e = (struct env){ .relay = NULL };
 	assert_true(fake_start(&e->fake, profiles, count));
-	e->config = (struct relay_config){ .name = "fake", .helo = "gate.example", .endpoints = &e->fake.endpoint,
-		.endpoint_count = 1, .pool_idle_ms = 30000, .timeouts = relay_timeouts_default };
+	e->config = (struct relay_config){ .name = "fake",
+		.helo = "gate.example",
+		.endpoints = &e->fake.endpoint,
+		.endpoint_count = 1,
+		.pool_idle_ms = 30000,
+		.timeouts = relay_timeouts_default };
 }
 
 static inline void

@@ -1,4 +1,5 @@
-/* relay_envelope.c - connecting, greeting, MAIL and RCPT: what the backend does, and what the client is told. */
+/* relay_envelope.c - connecting, greeting, MAIL and RCPT: what the backend does, and what the
+ * client is told. */
 #include "tests/unit/relay_env.h"
 
 #define LOST "connection to the mail server was lost, try again later"
@@ -25,7 +26,8 @@ two_recipients(struct env *e)
 		assert_string_equal(relay_facts(e->relay)->fault, present->fault);
 }
 
-/* No pipelining here: each command waits for its reply, so each fault strikes where it is meant to. */
+/* No pipelining here: each command waits for its reply, so each fault strikes where it is meant to.
+ */
 #define PLAIN .ehlo = "250-fake\r\n250 8BITMIME"
 
 static const struct row rows[] = {
@@ -53,19 +55,24 @@ static const struct row rows[] = {
 	/* F07: 4xx */
 	{ { .banner = "450 4.7.1 later" }, "451 4.7.1 later", "451 4.7.1 later", "greeting" },
 	{ { .ehlo = "452 full" }, "451 4.3.2 full", "451 4.3.2 full", "greeting" },
-	{ { .mail = "450 4.7.1 greylisted" }, "450 4.7.1 greylisted", "450 4.7.1 greylisted", NULL },
-	{ { .rcpt = "450 4.2.0 a", .rcpt_next = "250 2.1.5 b" }, "450 4.2.0 a", "250 2.1.5 b", NULL },
+	{ { .mail = "450 4.7.1 greylisted" }, "450 4.7.1 greylisted", "450 4.7.1 greylisted",
+		NULL },
+	{ { .rcpt = "450 4.2.0 a", .rcpt_next = "250 2.1.5 b" }, "450 4.2.0 a", "250 2.1.5 b",
+		NULL },
 	{ { .rcpt_next = "450 4.2.0 a" }, "250 2.1.5 Ok", "450 4.2.0 a", NULL },
 	/* F08: 5xx */
-	{ { .banner = "554 5.7.1 not you" }, "451 4.3.5 mail server does not take our connection, try again later",
+	{ { .banner = "554 5.7.1 not you" },
+		"451 4.3.5 mail server does not take our connection, try again later",
 		"451 4.3.5 mail server does not take our connection, try again later", "greeting" },
 	{ { .ehlo = "500 what?", .helo = "550 no" },
 		"451 4.3.5 mail server does not take our connection, try again later",
 		"451 4.3.5 mail server does not take our connection, try again later", "greeting" },
 	{ { .mail = "550 5.7.1 no" }, "550 5.7.1 no", "550 5.7.1 no", NULL },
-	{ { .mail = "550 5.7.1 no", .rcpt = "503 5.5.1 first MAIL" }, "550 5.7.1 no", "550 5.7.1 no", NULL },
+	{ { .mail = "550 5.7.1 no", .rcpt = "503 5.5.1 first MAIL" }, "550 5.7.1 no",
+		"550 5.7.1 no", NULL },
 	{ { .mail = "550 5.7.1 no", .rcpt = "!eof" }, "550 5.7.1 no", "550 5.7.1 no", NULL },
-	{ { .rcpt = "550 5.1.1 unknown", .rcpt_next = "250 ok" }, "550 5.1.1 unknown", "250 2.0.0 ok", NULL },
+	{ { .rcpt = "550 5.1.1 unknown", .rcpt_next = "250 ok" }, "550 5.1.1 unknown",
+		"250 2.0.0 ok", NULL },
 	/* F09, R03, R05: not a reply, or not one of this class */
 	{ { .banner = "hello" }, "451 4.3.0 " ODD, "451 4.3.0 " ODD, "garbage" },
 	{ { .banner = "354 go on" }, "451 4.3.0 " ODD, "451 4.3.0 " ODD, "garbage" },
@@ -83,13 +90,14 @@ static const struct row rows[] = {
 	{ { .banner = "!drip" }, "451 4.4.2 " MUTE, "451 4.4.2 " MUTE, "timeout" },
 	{ { PLAIN, .rcpt = "!drip" }, "451 4.4.2 " MUTE, "451 4.4.2 " MUTE, "timeout" },
 	/* R02: an answer too many */
-	{ { .ehlo = "250 fake\r\n250 fake" }, "451 4.4.2 mail server spoke unasked, try again later",
+	{ { .ehlo = "250 fake\r\n250 fake" },
+		"451 4.4.2 mail server spoke unasked, try again later",
 		"451 4.4.2 mail server spoke unasked, try again later", "desync" },
 	{ { .rcpt = "250 2.1.5 Ok\r\n250 2.0.0 queued" }, "250 2.1.5 Ok",
 		"451 4.4.2 mail server spoke unasked, try again later", "desync" },
 	/* R04: text made safe; enhanced codes of another class are not believed */
-	{ { .rcpt = "550 a\tb\x01\xe4 c", .rcpt_next = "550-5.1.1 a\r\n550 5.1.1 b" }, "550 5.0.0 a?b?? c",
-		"550 5.1.1 a\nb", NULL },
+	{ { .rcpt = "550 a\tb\x01\xe4 c", .rcpt_next = "550-5.1.1 a\r\n550 5.1.1 b" },
+		"550 5.0.0 a?b?? c", "550 5.1.1 a\nb", NULL },
 	{ { .rcpt = "550 2.1.5 no" }, "550 5.0.0 2.1.5 no", "550 5.0.0 2.1.5 no", NULL },
 };
 
@@ -168,8 +176,9 @@ addresses_are_tried_in_order(void **state)
 static void
 eight_bit(struct env *e)
 {
-	struct relay_envelope envelope = { .sender = SPAN_LIT(""), .size = 1234, .body_given = true,
-		.body_8bit = true };
+	struct relay_envelope envelope = {
+		.sender = SPAN_LIT(""), .size = 1234, .body_given = true, .body_8bit = true
+	};
 
 	assert_int_equal(relay_begin(e->relay, &envelope, rt_deadline(1000000)), SP_OK);
 	(void)env_rcpt(e, "one@example.com");
@@ -179,7 +188,7 @@ static void
 parameters_go_where_they_were_offered(void **state)
 {
 	static const struct fake_profile full = { 0 }, none = { .ehlo = "250 fake" },
-		eight = { .ehlo = "250-fake\r\n250 8bitmime" };
+					 eight = { .ehlo = "250-fake\r\n250 8bitmime" };
 	struct env e;
 
 	(void)state;
@@ -194,7 +203,8 @@ parameters_go_where_they_were_offered(void **state)
 	/* F16 */
 	env_init(&e, &none, 1);
 	env_run(&e, eight_bit);
-	assert_string_equal(e.text, "451 4.3.0 mail server no longer takes 8BITMIME, try again later");
+	assert_string_equal(
+		e.text, "451 4.3.0 mail server no longer takes 8BITMIME, try again later");
 }
 
 static void
@@ -281,7 +291,8 @@ r08_endless_offer(void **state)
 
 	(void)state;
 	buf_init(&ehlo, 1 << 20);
-	buf_add_str(&ehlo, "250-fake\r\n250-PIPELINING\r\n250-SIZE 123\r\n250-SIZE 99999999999999999999\r\n");
+	buf_add_str(&ehlo,
+		"250-fake\r\n250-PIPELINING\r\n250-SIZE 123\r\n250-SIZE 99999999999999999999\r\n");
 	for (int i = 0; i < 10000; i++)
 		buf_printf(&ehlo, "250-X-KEYWORD-%d\r\n", i);
 	buf_add_str(&ehlo, "250 X-END");
@@ -334,16 +345,24 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(each_fault_has_its_reply, env_set_up, env_tear_down),
+		cmocka_unit_test_setup_teardown(
+			each_fault_has_its_reply, env_set_up, env_tear_down),
 		cmocka_unit_test_setup_teardown(f01_refused_connection, env_set_up, env_tear_down),
-		cmocka_unit_test_setup_teardown(addresses_are_tried_in_order, env_set_up, env_tear_down),
-		cmocka_unit_test_setup_teardown(parameters_go_where_they_were_offered, env_set_up, env_tear_down),
-		cmocka_unit_test_setup_teardown(mail_line_is_written_in_full, env_set_up, env_tear_down),
-		cmocka_unit_test_setup_teardown(pipelining_only_where_offered, env_set_up, env_tear_down),
-		cmocka_unit_test_setup_teardown(helo_where_ehlo_is_unknown, env_set_up, env_tear_down),
+		cmocka_unit_test_setup_teardown(
+			addresses_are_tried_in_order, env_set_up, env_tear_down),
+		cmocka_unit_test_setup_teardown(
+			parameters_go_where_they_were_offered, env_set_up, env_tear_down),
+		cmocka_unit_test_setup_teardown(
+			mail_line_is_written_in_full, env_set_up, env_tear_down),
+		cmocka_unit_test_setup_teardown(
+			pipelining_only_where_offered, env_set_up, env_tear_down),
+		cmocka_unit_test_setup_teardown(
+			helo_where_ehlo_is_unknown, env_set_up, env_tear_down),
 		cmocka_unit_test_setup_teardown(r08_endless_offer, env_set_up, env_tear_down),
-		cmocka_unit_test_setup_teardown(an_address_cannot_end_the_line, env_set_up, env_tear_down),
-		cmocka_unit_test_setup_teardown(the_budget_ends_every_wait, env_set_up, env_tear_down),
+		cmocka_unit_test_setup_teardown(
+			an_address_cannot_end_the_line, env_set_up, env_tear_down),
+		cmocka_unit_test_setup_teardown(
+			the_budget_ends_every_wait, env_set_up, env_tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

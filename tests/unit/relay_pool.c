@@ -127,7 +127,8 @@ the_pool_has_a_limit_and_an_age(void **state)
 	pooled(&usual, 1, full_pool_main);
 }
 
-/* ---- what was left open ------------------------------------------------------------------------- */
+/* ---- what was left open -------------------------------------------------------------------------
+ */
 
 static void
 aborted(struct env *e)
@@ -163,7 +164,8 @@ an_open_transaction_is_reset_with_the_next(void **state)
 	assert_int_equal(e.fake.connections, 1);
 }
 
-/* ---- dead while idle ---------------------------------------------------------------------------- */
+/* ---- dead while idle ----------------------------------------------------------------------------
+ */
 
 static void
 replaced(struct env *e)
@@ -209,7 +211,8 @@ a_dead_idle_connection_is_passed_over(void **state)
 static void
 a_reused_connection_that_fails_at_once_is_replaced(void **state)
 {
-	/* the second MAIL on the first connection comes with a RSET, since the first was given up */
+	/* the second MAIL on the first connection comes with a RSET, since the first was given up
+	 */
 	static const struct fake_profile falls[][2] = {
 		{ { .rset = "!eof" }, { 0 } },
 		{ { .rset = "421 4.4.2 timeout!eof" }, { 0 } },
@@ -241,13 +244,15 @@ fails_twice(struct env *e)
 static void
 it_is_replaced_only_once(void **state)
 {
-	static const struct fake_profile falls[] = { { .rset = "!eof" }, { .mail = "421 still going!eof" } };
+	static const struct fake_profile falls[] = { { .rset = "!eof" },
+		{ .mail = "421 still going!eof" } };
 
 	(void)state;
 	pooled(falls, 2, fails_twice);
 }
 
-/* ---- replay -------------------------------------------------------------------------------------- */
+/* ---- replay
+ * -------------------------------------------------------------------------------------- */
 
 static const char *replay_reply;
 static const char *replay_fault;
@@ -272,7 +277,8 @@ long_upload(struct env *e)
 }
 
 static void
-uploads(const struct fake_profile *profiles, const char *reply, const char *fault, unsigned connections)
+uploads(const struct fake_profile *profiles, const char *reply, const char *fault,
+	unsigned connections)
 {
 	struct env e;
 
@@ -294,7 +300,8 @@ noops(struct env *e)
 static void
 noop_keeps_it_waiting(void **state)
 {
-	static const struct fake_profile patient = { .rcpt_bad = "550 5.1.1 unknown", .patience_ms = 90000 };
+	static const struct fake_profile patient = { .rcpt_bad = "550 5.1.1 unknown",
+		.patience_ms = 90000 };
 
 	(void)state;
 	replay_reply = QUEUED;
@@ -302,28 +309,39 @@ noop_keeps_it_waiting(void **state)
 	env_try(&patient, noops);
 }
 
+#define IMPATIENT                                                                                  \
+	{                                                                                          \
+		.rcpt_bad = "550 5.1.1 unknown", .patience_ms = 30000                              \
+	}
+
 static void
 a_lost_envelope_is_said_again(void **state)
 {
-	static const struct fake_profile impatient = { .rcpt_bad = "550 5.1.1 unknown", .patience_ms = 30000 };
 	static const struct fake_profile changed[][2] = {
-		{ impatient, { .mail = "450 4.7.1 later" } },
-		{ impatient, { .rcpt = "450 4.7.1 later" } },
-		{ impatient, { .rcpt_next = "550 5.1.1 unknown" } },
+		{ IMPATIENT, { .mail = "450 4.7.1 later" } },
+		{ IMPATIENT, { .rcpt = "450 4.7.1 later" } },
+		{ IMPATIENT, { .rcpt_next = "550 5.1.1 unknown" } },
 	};
-	static const struct fake_profile same[] = { impatient, { .rcpt_bad = "550 5.1.1 asked again" } };
-	static const struct fake_profile worse[] = { impatient, { .banner = "421 4.3.2 down!eof" } };
-	static const struct fake_profile noop[] = { { .rcpt_bad = "550 5.1.1 unknown", .noop = "!eof" }, { 0 } };
+	static const struct fake_profile same[] = { IMPATIENT,
+		{ .rcpt_bad = "550 5.1.1 asked again" } };
+	static const struct fake_profile worse[] = { IMPATIENT,
+		{ .banner = "421 4.3.2 down!eof" } };
+	static const struct fake_profile noop[] = {
+		{ .rcpt_bad = "550 5.1.1 unknown", .noop = "!eof" }, { 0 }
+	};
 	static const struct fake_profile data[] = {
-		{ .rcpt_bad = "550 5.1.1 unknown", .data = "421 4.4.2 timeout!eof" }, { 0 } };
+		{ .rcpt_bad = "550 5.1.1 unknown", .data = "421 4.4.2 timeout!eof" }, { 0 }
+	};
 	static const struct fake_profile unasked[] = {
-		{ .rcpt_bad = "550 5.1.1 unknown", .noop = "250 ok\r\n250 ok" }, { 0 } };
+		{ .rcpt_bad = "550 5.1.1 unknown", .noop = "250 ok\r\n250 ok" }, { 0 }
+	};
 
 	(void)state;
 	uploads(same, QUEUED, NULL, 2);
 	uploads(noop, QUEUED, NULL, 2);
 	for (size_t i = 0; i < sizeof(changed) / sizeof(changed[0]); i++)
-		uploads(changed[i], "451 4.3.0 mail server changed its mind, try again later", "replay", 2);
+		uploads(changed[i], "451 4.3.0 mail server changed its mind, try again later",
+			"replay", 2);
 	uploads(worse, "451 4.3.2 down", "421", 2);
 	uploads(unasked, QUEUED, NULL, 2);
 	/* NOOP was answered not long ago: then DATA's own fault is passed on */
@@ -403,20 +421,29 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_connection_serves_again, env_set_up, env_tear_down),
-		cmocka_unit_test_setup_teardown(without_a_pool_each_session_has_its_own, env_set_up, env_tear_down),
-		cmocka_unit_test_setup_teardown(the_pool_has_a_limit_and_an_age, env_set_up, env_tear_down),
-		cmocka_unit_test_setup_teardown(an_open_transaction_is_reset_with_the_next, env_set_up, env_tear_down),
-		cmocka_unit_test_setup_teardown(a_dead_idle_connection_is_passed_over, env_set_up, env_tear_down),
 		cmocka_unit_test_setup_teardown(
-			a_reused_connection_that_fails_at_once_is_replaced, env_set_up, env_tear_down),
-		cmocka_unit_test_setup_teardown(it_is_replaced_only_once, env_set_up, env_tear_down),
+			a_connection_serves_again, env_set_up, env_tear_down),
+		cmocka_unit_test_setup_teardown(
+			without_a_pool_each_session_has_its_own, env_set_up, env_tear_down),
+		cmocka_unit_test_setup_teardown(
+			the_pool_has_a_limit_and_an_age, env_set_up, env_tear_down),
+		cmocka_unit_test_setup_teardown(
+			an_open_transaction_is_reset_with_the_next, env_set_up, env_tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_dead_idle_connection_is_passed_over, env_set_up, env_tear_down),
+		cmocka_unit_test_setup_teardown(a_reused_connection_that_fails_at_once_is_replaced,
+			env_set_up, env_tear_down),
+		cmocka_unit_test_setup_teardown(
+			it_is_replaced_only_once, env_set_up, env_tear_down),
 		cmocka_unit_test_setup_teardown(noop_keeps_it_waiting, env_set_up, env_tear_down),
-		cmocka_unit_test_setup_teardown(a_lost_envelope_is_said_again, env_set_up, env_tear_down),
 		cmocka_unit_test_setup_teardown(
-			a_reused_connection_that_dies_at_data_is_replayed, env_set_up, env_tear_down),
-		cmocka_unit_test_setup_teardown(a_reply_too_many_ends_the_transaction, env_set_up, env_tear_down),
-		cmocka_unit_test_setup_teardown(many_recipients_are_replayed_in_windows, env_set_up, env_tear_down),
+			a_lost_envelope_is_said_again, env_set_up, env_tear_down),
+		cmocka_unit_test_setup_teardown(a_reused_connection_that_dies_at_data_is_replayed,
+			env_set_up, env_tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_reply_too_many_ends_the_transaction, env_set_up, env_tear_down),
+		cmocka_unit_test_setup_teardown(
+			many_recipients_are_replayed_in_windows, env_set_up, env_tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* relay_route.c - which addresses a backend has when it is given by name, against a resolver of the same process. */
+/* relay_route.c - which addresses a backend has when it is given by name, against a resolver of the
+ * same process. */
 #include "tests/unit/relay_env.h"
 
 #include <netinet/in.h>
@@ -10,12 +11,13 @@
 
 enum { TYPE_A = 1, TYPE_MX = 15, NXDOMAIN = 3, SERVFAIL = 2 };
 
-/* ---- the resolver ------------------------------------------------------------------------------ */
+/* ---- the resolver ------------------------------------------------------------------------------
+ */
 
 struct record {
 	const char *name; /* as on the wire, lengths and all, without the root */
 	int type;
-	int rcode;        /* instead of an answer */
+	int rcode; /* instead of an answer */
 	const char *data;
 	size_t len;
 };
@@ -42,7 +44,8 @@ static struct rt_watch *resolver_watch;
 static size_t
 add_answer(char *to, const struct record *r)
 {
-	const char head[] = { (char)0xc0, 12, 0, (char)r->type, 0, 1, 0, 0, 0, 60, 0, (char)r->len };
+	const char head[] = { (char)0xc0, 12, 0, (char)r->type, 0, 1, 0, 0, 0, 60, 0,
+		(char)r->len };
 
 	memcpy(to, head, sizeof(head));
 	memcpy(to + sizeof(head), r->data, r->len);
@@ -89,7 +92,8 @@ asked(void *arg)
 	struct sockaddr_storage from;
 	socklen_t from_len = sizeof(from);
 	char packet[1024];
-	ssize_t n = recvfrom(resolver, packet, sizeof(packet) / 2, MSG_DONTWAIT, (struct sockaddr *)&from, &from_len);
+	ssize_t n = recvfrom(resolver, packet, sizeof(packet) / 2, MSG_DONTWAIT,
+		(struct sockaddr *)&from, &from_len);
 	size_t len;
 
 	(void)arg;
@@ -109,9 +113,11 @@ set_up(void **state)
 
 	sin.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	resolver = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (resolver < 0 || bind(resolver, (struct sockaddr *)&sin, sizeof(sin)) != 0 || env_set_up(state) != 0)
+	if (resolver < 0 || bind(resolver, (struct sockaddr *)&sin, sizeof(sin)) != 0 ||
+		env_set_up(state) != 0)
 		return -1;
-	(void)snprintf(address, sizeof(address), "127.0.0.1:%u", (unsigned)net_local_port(resolver));
+	(void)snprintf(
+		address, sizeof(address), "127.0.0.1:%u", (unsigned)net_local_port(resolver));
 	resolver_watch = rt_watch_new(resolver, asked, NULL);
 	return resolver_watch != NULL && dns_init(&config) == SP_OK ? 0 : -1;
 }
@@ -124,7 +130,8 @@ tear_down(void **state)
 	return env_tear_down(state);
 }
 
-/* ---- routes ------------------------------------------------------------------------------------ */
+/* ---- routes ------------------------------------------------------------------------------------
+ */
 
 struct row {
 	const char *hosts[3];
@@ -136,7 +143,8 @@ struct row {
 static const struct row rows[] = {
 	{ { "host.zone:2525" }, NULL, "127.0.0.1:2525 127.0.0.2:2525 ", FAULT_NONE },
 	{ { "nowhere.zone:25", "127.0.0.9:26" }, NULL, "127.0.0.9:26 ", FAULT_NOROUTE },
-	{ { "127.0.0.9:26", "bad.zone:25", "first.zone:27" }, NULL, "127.0.0.9:26 127.0.0.3:27 ", FAULT_DNS },
+	{ { "127.0.0.9:26", "bad.zone:25", "first.zone:27" }, NULL, "127.0.0.9:26 127.0.0.3:27 ",
+		FAULT_DNS },
 	{ { NULL }, "mail.zone", "127.0.0.3:25 127.0.0.1:25 127.0.0.2:25 ", FAULT_NOROUTE },
 	{ { NULL }, "first.zone", "127.0.0.3:25 ", FAULT_NONE },
 	{ { NULL }, "nomail.zone", "", FAULT_NOROUTE },
@@ -154,7 +162,8 @@ walk(const struct row *row)
 
 	while (config.endpoint_count < 3 && row->hosts[config.endpoint_count] != NULL) {
 		size_t i = config.endpoint_count++;
-		assert_int_equal(net_endpoint_parse(span_str(row->hosts[i]), 0, &endpoints[i]), SP_OK);
+		assert_int_equal(
+			net_endpoint_parse(span_str(row->hosts[i]), 0, &endpoints[i]), SP_OK);
 	}
 	buf_init(&text, 1024);
 	route_init(&route, &config);

@@ -1,4 +1,5 @@
-/* relay_send.c - DATA, the message, the dot: what the backend does, what it has then, what the client is told. */
+/* relay_send.c - DATA, the message, the dot: what the backend does, what it has then, what the
+ * client is told. */
 #include "tests/unit/relay_env.h"
 
 #include <stdlib.h>
@@ -8,7 +9,8 @@
 #define ODD "mail server gave a reply out of place, try again later"
 #define MESSAGE "Subject: x\r\n\r\n..dot\r\n"
 
-/* One recipient and MESSAGE (or a large one): the reply, the outcome, and how many dots the backend saw. */
+/* One recipient and MESSAGE (or a large one): the reply, the outcome, and how many dots the backend
+ * saw. */
 struct row {
 	struct fake_profile profile;
 	const char *reply;
@@ -46,7 +48,8 @@ static const struct row rows[] = {
 	{ { .data = "250 ok" }, "451 4.3.0 " ODD, RELAY_NOT_SENT, 0, "garbage" },
 	{ { .data = "what" }, "451 4.3.0 " ODD, RELAY_NOT_SENT, 0, "garbage" },
 	/* an answer to the message before there was one */
-	{ { .data = "354 go\r\n250 2.0.0 queued" }, "451 4.3.0 " ODD, RELAY_NOT_SENT, 0, "garbage" },
+	{ { .data = "354 go\r\n250 2.0.0 queued" }, "451 4.3.0 " ODD, RELAY_NOT_SENT, 0,
+		"garbage" },
 	{ { .data = "354 go\r\n550 5.7.1 no" }, "550 5.7.1 no", RELAY_NOT_SENT, 0, NULL },
 	{ { .data = "354 go\r\n421 down" }, "451 4.3.2 down", RELAY_NOT_SENT, 0, NULL },
 	/* the dot */
@@ -110,7 +113,8 @@ arrives_as_it_was_sent(void **state)
 
 static size_t large_octets;
 
-/* Lines with dots in all places, of lengths that meet every edge, and the head of one line before it. */
+/* Lines with dots in all places, of lengths that meet every edge, and the head of one line before
+ * it. */
 static struct spool *
 large_spool(struct buf *copy)
 {
@@ -152,7 +156,8 @@ large(struct env *e)
 static void
 large_ones_arrive_whole(void **state)
 {
-	static const size_t sizes[] = { 100, 16200, 16350, 16384, 16500, 70000, 200000, 300000, 3 << 20 };
+	static const size_t sizes[] = { 100, 16200, 16350, 16384, 16500, 70000, 200000, 300000,
+		3 << 20 };
 	static const struct fake_profile usual = { 0 };
 
 	(void)state;
@@ -224,14 +229,21 @@ interrupted(struct env *e)
 
 static const struct row middles[] = {
 	/* R07: says so and stays, or closes; F08 */
-	{ { .early = "550 5.7.1 enough", .early_after = 100000 }, "550 5.7.1 enough", RELAY_NOT_SENT, 0, NULL },
-	{ { .early = "452 4.3.1 full", .early_after = 100000 }, "452 4.3.1 full", RELAY_NOT_SENT, 0, NULL },
-	{ { .early = "421 4.3.2 down", .early_after = 100000 }, "451 4.3.2 down", RELAY_NOT_SENT, 0, NULL },
-	{ { .early = "250 2.0.0 queued", .early_after = 100000 }, "451 4.3.0 " ODD, RELAY_NOT_SENT, 0, "garbage" },
-	{ { .early = "xyz", .early_after = 100000 }, "451 4.3.0 " ODD, RELAY_NOT_SENT, 0, "garbage" },
+	{ { .early = "550 5.7.1 enough", .early_after = 100000 }, "550 5.7.1 enough",
+		RELAY_NOT_SENT, 0, NULL },
+	{ { .early = "452 4.3.1 full", .early_after = 100000 }, "452 4.3.1 full", RELAY_NOT_SENT, 0,
+		NULL },
+	{ { .early = "421 4.3.2 down", .early_after = 100000 }, "451 4.3.2 down", RELAY_NOT_SENT, 0,
+		NULL },
+	{ { .early = "250 2.0.0 queued", .early_after = 100000 }, "451 4.3.0 " ODD, RELAY_NOT_SENT,
+		0, "garbage" },
+	{ { .early = "xyz", .early_after = 100000 }, "451 4.3.0 " ODD, RELAY_NOT_SENT, 0,
+		"garbage" },
 	/* F04, F05 */
-	{ { .early = "!eof", .early_after = 100000 }, "451 4.4.2 " LOST, RELAY_NOT_SENT, 0, "closed" },
-	{ { .early = "!rst", .early_after = 100000 }, "451 4.4.2 " LOST, RELAY_NOT_SENT, 0, "closed" },
+	{ { .early = "!eof", .early_after = 100000 }, "451 4.4.2 " LOST, RELAY_NOT_SENT, 0,
+		"closed" },
+	{ { .early = "!rst", .early_after = 100000 }, "451 4.4.2 " LOST, RELAY_NOT_SENT, 0,
+		"closed" },
 	/* F13: reads no more */
 	{ { .stop_after = 100000 }, "451 4.4.2 " MUTE, RELAY_NOT_SENT, 0, "timeout" },
 };
@@ -253,7 +265,8 @@ faults_in_the_middle(void **state)
 	}
 }
 
-/* ---- the wait for the reply -------------------------------------------------------------------- */
+/* ---- the wait for the reply --------------------------------------------------------------------
+ */
 
 static void
 told_by_then(struct env *e)
@@ -305,13 +318,17 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(each_fault_has_its_reply, env_set_up, env_tear_down),
+		cmocka_unit_test_setup_teardown(
+			each_fault_has_its_reply, env_set_up, env_tear_down),
 		cmocka_unit_test_setup_teardown(arrives_as_it_was_sent, env_set_up, env_tear_down),
 		cmocka_unit_test_setup_teardown(large_ones_arrive_whole, env_set_up, env_tear_down),
-		cmocka_unit_test_setup_teardown(without_commit_there_is_no_dot, env_set_up, env_tear_down),
+		cmocka_unit_test_setup_teardown(
+			without_commit_there_is_no_dot, env_set_up, env_tear_down),
 		cmocka_unit_test_setup_teardown(faults_in_the_middle, env_set_up, env_tear_down),
-		cmocka_unit_test_setup_teardown(the_client_is_answered_in_time, env_set_up, env_tear_down),
-		cmocka_unit_test_setup_teardown(a_failed_transaction_stays_failed, env_set_up, env_tear_down),
+		cmocka_unit_test_setup_teardown(
+			the_client_is_answered_in_time, env_set_up, env_tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_failed_transaction_stays_failed, env_set_up, env_tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,7 +35,9 @@ static void
 run(struct env *e, void (*fn)(struct env *))
 {
 	*e = (struct env){ .fn = fn };
-	e->config = (struct relay_config){ .name = "sink", .helo = "gate.example", .sink = folder,
+	e->config = (struct relay_config){ .name = "sink",
+		.helo = "gate.example",
+		.sink = folder,
 		.timeouts = relay_timeouts_default };
 	assert_int_equal(co_start(env_main, e, NULL), SP_OK);
 	rt_run();
@@ -100,9 +102,10 @@ file_one(struct env *e)
 static void
 the_file_is_the_message(void **state)
 {
-	static const char expected[] = "Return-Path: <a@example.org>\r\nDelivered-To: one@example.com\r\n"
-				       "Delivered-To: two@example.com\r\nReceived: here\r\nSubject: x\r\n\r\n"
-				       ".a\r\n.b..\r\n.\r\n";
+	static const char expected[] =
+		"Return-Path: <a@example.org>\r\nDelivered-To: one@example.com\r\n"
+		"Delivered-To: two@example.com\r\nReceived: here\r\nSubject: x\r\n\r\n"
+		".a\r\n.b..\r\n.\r\n";
 	char path[256], text[512];
 	struct env e;
 	ssize_t n;
@@ -135,7 +138,8 @@ uncommitted(struct env *e)
 	e->message.commit = never;
 	env_begin(e);
 	(void)env_rcpt(e, "one@example.com");
-	assert_string_equal(env_send(e, "x\r\n"), "451 4.3.0 not passed on in time, try again later");
+	assert_string_equal(
+		env_send(e, "x\r\n"), "451 4.3.0 not passed on in time, try again later");
 	assert_int_equal(e->outcome, RELAY_NOT_SENT);
 }
 
@@ -155,7 +159,8 @@ unwritable(struct env *e)
 {
 	env_begin(e);
 	(void)env_rcpt(e, "one@example.com");
-	assert_string_equal(env_send(e, "x\r\n"), "451 4.3.1 message cannot be stored, try again later");
+	assert_string_equal(
+		env_send(e, "x\r\n"), "451 4.3.1 message cannot be stored, try again later");
 	assert_int_equal(e->outcome, RELAY_NOT_SENT);
 	assert_string_equal(relay_facts(e->relay)->fault, "disk");
 }
