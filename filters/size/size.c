@@ -36,11 +36,10 @@ static const struct sp_fact_decl size_entry_facts[] = {
 	SP_FACTS_END
 };
 
-enum { FACT_DOMAINS, FACT_HEADER, FACT_FIELD, FACT_BODY, FACT_LINE };
+enum { FACT_DOMAINS, FACT_FIELD, FACT_BODY, FACT_LINE };
 static const struct sp_fact_decl size_facts[] = {
 	[FACT_DOMAINS] = { .name = "domains", .type = SP_INT, .stage = SP_RCPT,
 		.help = "different domains among the recipients so far" },
-	[FACT_HEADER] = { .name = "header", .type = SP_SIZE, .stage = SP_HEADER, .help = "octets of the whole header" },
 	[FACT_FIELD] = { .name = "largest_field", .type = SP_SIZE, .stage = SP_HEADER,
 		.help = "octets of the largest header field" },
 	[FACT_BODY] = { .name = "body", .type = SP_SIZE, .stage = SP_EOM, .help = "octets of the body" },
@@ -296,12 +295,12 @@ size_on_eoh(struct sp_ctx *ctx, const struct sp_eoh *ev)
 {
 	struct size_tx *tx = ctx->tx;
 
+	(void)ev;
 	if (tx->entries == NULL)
 		return SP_LIMIT;
 	for (size_t i = 0; i < ctx->entry_count; i++)
 		if (ctx->entries[i].stage == SP_HEADER)
 			entry_state(ctx, i, tx->entries[i]);
-	sp_fact_number(ctx, FACT_HEADER, SP_SIZE, ev->octets);
 	sp_fact_number(ctx, FACT_FIELD, SP_SIZE, tx->field_max);
 	return SP_OK;
 }
