@@ -36,7 +36,9 @@ check_range(struct compile *c, struct at at, const struct sp_value *v, int64_t m
 
 	if (!number || (min == 0 && max == 0) || (v->u.integer >= min && v->u.integer <= max))
 		return true;
-	diag_error(c, at, compile_printf(c, "expected %s to %s", number_text(c, v->type, min), number_text(c, v->type, max)),
+	diag_error(c, at,
+		max == INT64_MAX ? compile_printf(c, "expected at least %s", number_text(c, v->type, min))
+				 : compile_printf(c, "expected %s to %s", number_text(c, v->type, min), number_text(c, v->type, max)),
 		"this is out of range");
 	return false;
 }
