@@ -18,7 +18,7 @@ static const struct sp_fact_decl client_facts[] = {
 	[CLIENT_IP] = { .name = "ip", .type = SP_IP, .stage = SP_CONNECT, .help = "the client's address" },
 	[CLIENT_PORT] = { .name = "port", .type = SP_INT, .stage = SP_CONNECT, .help = "the client's port" },
 	[CLIENT_NAME] = { .name = "name", .type = SP_DOMAIN, .stage = SP_CONNECT,
-		.help = "the client's reverse name, if that name has the client's address; \"\" if there is none" },
+		.help = "the client's reverse name, if that name has the client's address; empty if there is none" },
 	[CLIENT_HELO] = { .name = "helo", .type = SP_STRING, .stage = SP_HELO, .help = "the name given with EHLO or HELO" },
 	SP_FACTS_END
 };
