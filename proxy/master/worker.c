@@ -57,6 +57,8 @@ struct guest {
 	struct listener *listener;
 	struct stream *stream;
 	struct session_start start;
+	bool counted; /* in the crowd, as client */
+	struct sp_ip client;
 };
 
 static void
@@ -67,22 +69,26 @@ guest_serve(void *arg)
 
 	session_serve(g->stream, &g->start);
 	l->connections--;
-	crowd_leave(l->crowd, &g->start.ip);
+	if (g->counted)
+		crowd_leave(l->crowd, &g->client);
 	worker.sessions--;
 	free(g);
 }
 
-static const char *
-refusal(struct listener *l, const struct sp_ip *ip)
+/* Behind a proxy all connections have one peer, so they are counted by the client that it names. */
+static struct session_refusal
+guest_admit(void *arg, const struct sp_ip *client)
 {
-	unsigned same = crowd_enter(l->crowd, ip);
-	bool many = same > l->config->per_client && !session_trusts(&l->config->session, ip);
+	struct guest *g = arg;
+	struct listener *l = g->listener;
 
-	if (++l->connections > l->config->connections)
-		return "too many connections, try again later";
-	if (many)
-		return "too many connections from your address";
-	return NULL;
+	g->client = *client;
+	g->counted = true;
+	if (crowd_enter(l->crowd, client) > l->config->per_client)
+		return (struct session_refusal){ "4.7.0", "too many connections from your address" };
+	if (l->connections > l->config->connections)
+		return (struct session_refusal){ "4.3.2", "too many connections, try again later" };
+	return (struct session_refusal){ NULL, NULL };
 }
 
 static void
@@ -101,12 +107,12 @@ client_start(struct listener *l, int fd, struct sp_ip ip, uint16_t port)
 	}
 	g->listener = l;
 	g->start = (struct session_start){ .config = &l->config->session, .backend = l->backend, .ip = ip,
-		.port = port, .refuse = refusal(l, &ip) };
+		.port = port, .admit = guest_admit, .arg = g };
+	l->connections++;
 	worker.sessions++;
 	if (co_start(guest_serve, g, NULL) == SP_OK)
 		return;
 	l->connections--;
-	crowd_leave(l->crowd, &ip);
 	worker.sessions--;
 	stream_free(&g->stream);
 	free(g);

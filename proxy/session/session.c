@@ -208,8 +208,9 @@ command_loop(struct session *s)
 
 /* ---- the opening ---------------------------------------------------------------------------- */
 
-bool
-session_trusts(const struct session_config *c, const struct sp_ip *peer)
+/* May this peer say by a PROXY line who its client is? */
+static bool
+trusted(const struct session_config *c, const struct sp_ip *peer)
 {
 	return (c->trust_proxy.ip.family != 0 && net_has(&c->trust_proxy, peer)) ||
 		policy_setting_has_ip(c->block, "proxy protocol from", peer);
@@ -221,7 +222,7 @@ introduced(struct session *s)
 {
 	enum sp_status st;
 
-	if (!session_trusts(s->config, &s->ip))
+	if (!trusted(s->config, &s->ip))
 		return true;
 	st = proxy1_read(s->stream, rt_deadline(PROXY_LINE_MS), &s->ip, &s->port);
 	if (st == SP_OK || st == SP_NONE)
@@ -304,12 +305,15 @@ member_leave(struct member *m)
 }
 
 static void
-session_run(struct session *s, const char *refuse)
+session_run(struct session *s, const struct session_start *start)
 {
+	struct session_refusal refusal;
+
 	if (!introduced(s))
 		return;
-	if (refuse != NULL) {
-		session_goodbye(s, "4.7.0", refuse, "refused");
+	refusal = start->admit(start->arg, &s->ip);
+	if (refusal.text != NULL) {
+		session_goodbye(s, refusal.enhanced, refusal.text, "refused");
 		return;
 	}
 	if (draining) {
@@ -343,7 +347,7 @@ session_serve(struct stream *stream, const struct session_start *start)
 	session_id(s.id);
 	buf_init(&s.reply, REPLY_SCRATCH);
 	member_join(&m, &s);
-	session_run(&s, start->refuse);
+	session_run(&s, start);
 	transaction_end(&s);
 	(void)session_flush(&s);
 	member_leave(&m);

@@ -50,19 +50,23 @@ struct session_config {
 	struct sp_net trust_proxy; /* beside "proxy protocol from": given on the command line; family 0: none */
 };
 
+/* Why a client is not served: told with 421. text null: it is. */
+struct session_refusal {
+	const char *enhanced, *text;
+};
+
 struct session_start {
 	const struct session_config *config;
 	struct relay_backend *backend;
 	struct sp_ip ip;
 	uint16_t port;
-	const char *refuse; /* not null: say 421 with this text and close (limits, draining) */
+	/* Asked once, as soon as it is known who the client is: behind a PROXY line that is not the peer. */
+	struct session_refusal (*admit)(void *arg, const struct sp_ip *client);
+	void *arg;
 };
 
 /* Serves until the client or we end it; frees the stream. Runs in a coroutine. */
 void session_serve(struct stream *stream, const struct session_start *start);
-
-/* May this peer say by a PROXY line who its client is? */
-bool session_trusts(const struct session_config *c, const struct sp_ip *peer);
 
 /* From now on sessions are told 421 4.3.2 at the next command boundary outside of a transaction. */
 void session_drain(void);

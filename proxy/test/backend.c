@@ -4,6 +4,7 @@
  * It is strict where it matters for judging the gateway: commands end in CR LF, data ends in CR LF . CR LF, and each message
  * that it accepts is kept as it came over the wire.
  */
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,6 +17,7 @@
 enum { REAL_WAIT_MS = 60000, MESSAGE_MAX = 256 << 20, DRIP_MS = 1000 };
 
 struct visit {
+	struct visit *next, **self;
 	struct fake_backend *backend;
 	struct stream *stream;
 	bool over;
@@ -137,7 +139,7 @@ tricked(struct visit *v, const char *when, struct sp_span line)
 	return answered || v->over;
 }
 
-/* What the last reply trick for this moment says: does it let the message in? */
+/* The first digit of the reply that tricks will give at this moment; 0: none is planned. To be asked before they are played. */
 static int
 trick_code(const struct visit *v, const char *when)
 {
@@ -147,7 +149,7 @@ trick_code(const struct visit *v, const char *when)
 		if (t->times != 0 && span_ieq(t->when, span_str(when)) && t->text.len > 0)
 			return t->text.ptr[0] - '0';
 	}
-	return 2;
+	return 0;
 }
 
 /* ---- commands ------------------------------------------------------------------------------- */
@@ -216,26 +218,45 @@ keep_message(struct visit *v, const struct buf *message)
 	b->messages[b->message_count++].bytes = span_of(copy, message->len - 2);
 }
 
+/* Tells whether a message is to be read now. */
+static bool
+begin_data(struct visit *v)
+{
+	int code = trick_code(v, "DATA");
+	bool answered = tricked(v, "DATA", SPAN_LIT("DATA"));
+
+	if (answered)
+		return code == 3 && !v->over;
+	visit_reply(v, SPAN_LIT("354 go on"));
+	return !v->over;
+}
+
+/* A message counts as stored when the reply to its dot is a 2xx, or would have been one. */
+static void
+end_data(struct visit *v, const struct buf *message)
+{
+	int code = trick_code(v, "dot");
+	char reply[64];
+
+	if (code == 0 || code == 2)
+		keep_message(v, message);
+	snprintf(reply, sizeof(reply), "250 2.0.0 Ok: queued as Q%zu", v->backend->message_count);
+	if (!tricked(v, "dot", (struct sp_span){ NULL, 0 }))
+		visit_reply(v, span_str(reply));
+}
+
 static void
 serve_data(struct visit *v)
 {
 	struct buf message;
-	char reply[64];
 
-	if (tricked(v, "DATA", SPAN_LIT("DATA")) && (v->over || trick_code(v, "DATA") != 3))
+	if (!begin_data(v))
 		return;
-	if (trick_code(v, "DATA") != 3)
-		visit_reply(v, SPAN_LIT("354 go on"));
 	buf_init(&message, MESSAGE_MAX);
-	if (!read_message(v, &message)) {
+	if (read_message(v, &message))
+		end_data(v, &message);
+	else
 		v->over = true;
-	} else {
-		if (trick_code(v, "dot") == 2)
-			keep_message(v, &message);
-		snprintf(reply, sizeof(reply), "250 2.0.0 Ok: queued as Q%zu", v->backend->message_count);
-		if (!tricked(v, "dot", (struct sp_span){ NULL, 0 }))
-			visit_reply(v, span_str(reply));
-	}
 	buf_fini(&message);
 }
 
@@ -293,6 +314,9 @@ visit_serve(void *arg)
 		serve_line(v, line);
 	transcript_add(&v->backend->transcript, "B<", SPAN_LIT("(closed)\r\n"));
 	v->backend->open--;
+	*v->self = v->next;
+	if (v->next != NULL)
+		v->next->self = v->self;
 	stream_free(&v->stream);
 	free(v);
 }
@@ -312,32 +336,77 @@ visitor(void *arg)
 		return;
 	v->backend = b;
 	v->stream = stream_new(fd);
+	v->next = b->visits;
+	v->self = &b->visits;
+	if (v->next != NULL)
+		v->next->self = &v->next;
+	b->visits = v;
 	b->connections++;
 	b->open++;
 	if (v->stream == NULL || co_start(visit_serve, v, NULL) != SP_OK)
 		MUST(false);
 }
 
-bool
-fake_backend_start(struct fake_backend *b, const struct scene *s)
+/* A queue of one that is full: the kernel drops the SYNs of all others. */
+static void
+stop_answering(struct fake_backend *b)
 {
-	struct net_endpoint e = { .kind = NET_IP };
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(b->port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 
-	b->scene = s;
-	memcpy(b->tricks, s->tricks, sizeof(b->tricks));
-	buf_init(&b->transcript, SCENE_TRANSCRIPT);
+	(void)listen(b->listener, 0);
+	for (int i = 0; i < 4; i++) {
+		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+		(void)connect(fd, (struct sockaddr *)&to, sizeof(to)); /* stays open until the end of the scene's process */
+	}
+}
+
+bool
+fake_backend_up(struct fake_backend *b)
+{
+	struct net_endpoint e = { .kind = NET_IP, .port = b->port };
+
 	(void)span_to_ip(SPAN_LIT("127.0.0.1"), &e.ip);
 	b->listener = net_listen(&e, 1024);
 	if (b->listener < 0)
 		return false;
 	b->port = net_local_port(b->listener);
-	if (s->backend_refuses) {
-		close(b->listener); /* the port stays known, and nobody is there */
-		b->listener = -1;
-		return true;
-	}
 	b->watch = rt_watch_new(b->listener, visitor, b);
 	return b->watch != NULL;
+}
+
+void
+fake_backend_down(struct fake_backend *b)
+{
+	struct linger now = { 1, 0 };
+
+	rt_watch_free(&b->watch);
+	if (b->listener >= 0)
+		close(b->listener);
+	b->listener = -1;
+	for (struct visit *v = b->visits; v != NULL; v = v->next) {
+		v->over = true;
+		(void)setsockopt(stream_fd(v->stream), SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+		(void)shutdown(stream_fd(v->stream), SHUT_RDWR);
+	}
+}
+
+bool
+fake_backend_start(struct fake_backend *b, const struct scene *s)
+{
+	b->scene = s;
+	memcpy(b->tricks, s->tricks, sizeof(b->tricks));
+	buf_init(&b->transcript, SCENE_TRANSCRIPT);
+	if (!fake_backend_up(b))
+		return false;
+	if (s->backend_refuses) {
+		fake_backend_down(b); /* the port stays known, and nobody is there */
+	} else if (s->backend_drops) {
+		rt_watch_free(&b->watch);
+		stop_answering(b);
+	}
+	return true;
 }
 
 void

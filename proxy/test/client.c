@@ -13,12 +13,13 @@
 #include "proxy/net/tls.h"
 #include "proxy/test/play.h"
 
-enum { REAL_WAIT_MS = 20000, FILL_LINE = 78 };
+enum { REAL_WAIT_MS = 20000, FILL_LINE = 78, HELD_MAX = 4096 };
 
 struct talk {
 	struct play *play;
 	struct stream *stream;
 	const struct dialogue *dialogue;
+	struct sp_span from; /* the client's address */
 	int64_t chunk;    /* octets a write; 0: all */
 	int64_t round;    /* of the innermost repeat, from 1 */
 	bool ended;       /* our side was closed */
@@ -278,6 +279,19 @@ command_gateway(struct talk *t, const struct step *st)
 }
 
 static void
+wait_backend(struct talk *t, const struct step *st)
+{
+	const struct buf *said = &t->play->backend.transcript;
+	int64_t deadline = play_deadline(t->play);
+
+	while (said->len < st->text.len || memmem(said->ptr, said->len, st->text.ptr, st->text.len) == NULL)
+		if (rt_now_ms() > deadline || co_sleep(t->play->scene->clock) != SP_OK) {
+			play_fail(t->play, st->line, "the backend never saw or said \"%.*s\"", (int)st->text.len, st->text.ptr);
+			return;
+		}
+}
+
+static void
 step_play(struct talk *t, const struct step *st)
 {
 	switch (st->kind) {
@@ -331,6 +345,15 @@ step_play(struct talk *t, const struct step *st)
 		if (!child_wait_log(&t->play->child, st->text, 0, play_deadline(t->play)))
 			play_fail(t->play, st->line, "the log never said \"%.*s\"", (int)st->text.len, st->text.ptr);
 		break;
+	case STEP_WAIT_BACKEND:
+		wait_backend(t, st);
+		break;
+	case STEP_BACKEND:
+		if (span_eq(st->text, SPAN_LIT("DOWN")))
+			fake_backend_down(&t->play->backend);
+		else if (!fake_backend_up(&t->play->backend))
+			play_fail(t->play, st->line, "the backend cannot listen again");
+		break;
 	case STEP_REPEAT:
 	case STEP_HOLD:
 	case STEP_END:
@@ -344,12 +367,11 @@ step_play(struct talk *t, const struct step *st)
 static enum sp_status
 introduce(struct talk *t)
 {
-	struct sp_span from = t->dialogue->from.len > 0 ? t->dialogue->from : SPAN_LIT("127.0.0.1");
-	bool v6 = span_find(from, ':') < from.len;
+	bool v6 = span_find(t->from, ':') < t->from.len;
 	char line[128];
 	enum sp_status st;
 
-	snprintf(line, sizeof(line), "PROXY TCP%d %.*s %s 40000 25\r\n", v6 ? 6 : 4, (int)from.len, from.ptr,
+	snprintf(line, sizeof(line), "PROXY TCP%d %.*s %s 40000 25\r\n", v6 ? 6 : 4, (int)t->from.len, t->from.ptr,
 		v6 ? "::1" : "127.0.0.1");
 	st = stream_write(t->stream, span_str(line), play_deadline(t->play));
 	return st == SP_OK ? stream_flush(t->stream, play_deadline(t->play)) : st;
@@ -384,7 +406,8 @@ talk_connect(struct talk *t)
 	enum sp_status st;
 
 	(void)span_to_ip(SPAN_LIT("127.0.0.1"), &e.ip);
-	if (d->bare && d->from.len > 0 && span_to_ip(d->from, &ip) == SP_OK && ip.family == 4)
+	buf_printf(&t->play->transcript, "-- client from %.*s\n", (int)t->from.len, t->from.ptr);
+	if (d->bare && span_to_ip(t->from, &ip) == SP_OK && ip.family == 4)
 		st = connect_from(&ip, e.port, &t->stream);
 	else
 		st = stream_connect(&e, play_deadline(t->play), &t->stream);
@@ -415,19 +438,24 @@ steps_repeat(struct talk *t, size_t body, int64_t times)
 
 /* Plays the block on connections of its own, which are kept. */
 static size_t
-steps_hold(struct talk *t, size_t body, int64_t count)
+steps_hold(struct talk *t, size_t body, const struct step *st)
 {
 	size_t next = body;
 
-	t->held = arena_alloc(t->play->scene->arena, (size_t)count * sizeof(struct stream *));
-	MUST(t->held != NULL && t->held_count == 0); /* one hold in a dialogue */
-	for (int64_t n = 1; n <= count && !t->play->failed; n++) {
-		struct talk other = { .play = t->play, .dialogue = t->dialogue, .chunk = t->chunk, .round = n };
+	if (t->held == NULL)
+		t->held = arena_alloc(t->play->scene->arena, HELD_MAX * sizeof(struct stream *));
+	MUST(t->held != NULL);
+	for (int64_t n = 1; n <= st->number && !t->play->failed; n++) {
+		struct talk other = { .play = t->play, .dialogue = t->dialogue, .from = t->from, .chunk = t->chunk, .round = n };
 
-		if (!talk_connect(&other))
-			break;
-		next = steps_play(&other, body);
-		t->held[t->held_count++] = other.stream;
+		if (st->text.len > 0)
+			other.from = with_round(&other, st->text);
+		if (t->held_count == HELD_MAX)
+			play_fail(t->play, st->line, "too many connections are held");
+		else if (talk_connect(&other))
+			next = steps_play(&other, body);
+		if (other.stream != NULL)
+			t->held[t->held_count++] = other.stream;
 	}
 	return next;
 }
@@ -443,7 +471,7 @@ steps_play(struct talk *t, size_t first)
 		if (d->steps[i].kind == STEP_REPEAT) {
 			i = steps_repeat(t, i + 1, d->steps[i].number);
 		} else if (d->steps[i].kind == STEP_HOLD) {
-			i = steps_hold(t, i + 1, d->steps[i].number);
+			i = steps_hold(t, i + 1, &d->steps[i]);
 		} else {
 			step_play(t, &d->steps[i++]);
 		}
@@ -454,10 +482,10 @@ steps_play(struct talk *t, size_t first)
 static void
 dialogue_once(struct play *p, const struct dialogue *d, int64_t chunk)
 {
-	struct talk t = { .play = p, .dialogue = d, .chunk = chunk };
+	struct talk t = { .play = p, .dialogue = d, .from = d->from, .chunk = chunk };
 
-	buf_printf(&p->transcript, "-- client from %.*s\n", d->from.len > 0 ? (int)d->from.len : 9,
-		d->from.len > 0 ? d->from.ptr : "127.0.0.1");
+	if (t.from.len == 0)
+		t.from = SPAN_LIT("127.0.0.1");
 	if (talk_connect(&t))
 		(void)steps_play(&t, 0);
 	for (size_t i = 0; i < t.held_count; i++)

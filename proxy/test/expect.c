@@ -3,11 +3,12 @@
  *
  *   expect rule NAME | verdict WORD | stage NAME            of the last transaction, or the connection if there was none
  *   expect log KEY VALUE | log KEY ~ PART | log "TEXT" | log no "TEXT"     in any line
- *   expect transactions N                                    log lines of transactions
+ *   expect transactions N | connections N                    log lines of transactions, of connections
  *   expect backend got N messages | saw [no] WORD | connections N
  *   expect message [no] "TEXT" | message is "TEXT"           in what the backend stored; "is": the end of the first, exactly
  *   expect message N times "TEXT"                            in all that it stored together
  *   expect messages are "TEXT"                               the end of each of them, exactly
+ *   expect sink got N messages | sink [no] "TEXT"            in the Maildir "{folder}/mail"
  *   expect dns asked NAME N times
  *   expect error "TEXT"                                      the policy does not compile, and says so
  *   expect exit N
@@ -220,6 +221,24 @@ expect_messages(struct judge *j)
 }
 
 static void
+expect_sink(struct judge *j)
+{
+	bool no = arg_is(j, 1, "no");
+	struct sp_span wanted = arg(j, no ? 2 : 1);
+	struct buf mail;
+	size_t n;
+
+	buf_init(&mail, 64u << 20);
+	n = site_filed(j->play->child.world.folder, &mail);
+	if (arg_is(j, 1, "got"))
+		check_count(j, 2, n, "messages in the Maildir");
+	else if (has(buf_span(&mail), wanted) == no)
+		play_fail(j->play, j->e->line, "the Maildir %s '%.*s':\n%s", no ? "has" : "lacks", (int)wanted.len, wanted.ptr,
+			buf_cstr(&mail));
+	buf_fini(&mail);
+}
+
+static void
 expect_exit(struct judge *j)
 {
 	int status = j->play->child.status;
@@ -236,8 +255,12 @@ expect_one(struct judge *j)
 		expect_log(j);
 	else if (arg_is(j, 0, "transactions"))
 		check_count(j, 1, count_events(j->play, "transaction"), "transactions");
+	else if (arg_is(j, 0, "connections"))
+		check_count(j, 1, count_events(j->play, "connection"), "connections");
 	else if (arg_is(j, 0, "backend"))
 		expect_backend(j);
+	else if (arg_is(j, 0, "sink"))
+		expect_sink(j);
 	else if (arg_is(j, 0, "message") && arg_is(j, 2, "times"))
 		expect_times(j);
 	else if (arg_is(j, 0, "messages") && arg_is(j, 1, "are"))
@@ -251,7 +274,7 @@ expect_one(struct judge *j)
 	else if (arg_is(j, 0, "error"))
 		check(j, has(buf_span(&j->play->child.log), arg(j, 1)), "error", buf_span(&j->play->child.log));
 	else
-		play_fail(j->play, j->e->line, "unknown expectation: rule verdict stage log transactions backend message dns exit "
+		play_fail(j->play, j->e->line, "unknown expectation: rule verdict stage log transactions connections backend sink message dns exit "
 			"error are known");
 }
 

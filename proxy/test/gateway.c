@@ -1,5 +1,5 @@
 /*
- * gateway.c - the gateway as a child process: its policy file, its log, its signals, its end.
+ * gateway.c - the gateway as a child process: its log, its signals, its end.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -15,93 +15,29 @@
 
 enum { LOG_MAX = 64 << 20 };
 
-/* ---- the policy file ------------------------------------------------------------------------ */
-
-/* Has the policy a statement that begins with this word, on a line of its own? */
-static bool
-has_statement(struct sp_span policy, struct sp_span name)
-{
-	while (policy.len > 0) {
-		struct sp_span line = span_trim(span_head(policy, span_find(policy, '\n')));
-		char next = line.len > name.len ? line.ptr[name.len] : ' ';
-
-		if (span_starts(line, name) && (next == ' ' || next == '{' || next == '\t'))
-			return true;
-		policy = span_from(policy, span_find(policy, '\n') + 1);
-	}
-	return false;
-}
-
-static bool
-write_file(const char *path, struct sp_span text)
-{
-	FILE *file = fopen(path, "we");
-	bool ok = file != NULL && fwrite(text.ptr, 1, text.len, file) == text.len;
-
-	if (file != NULL)
-		ok = fclose(file) == 0 && ok;
-	return ok;
-}
-
-/* What a scene leaves out is added behind its own lines, so that line numbers in messages are the scene's. */
-bool
-child_write_policy(struct child *c, const struct scene *s, struct sp_span policy)
-{
-	struct buf text;
-	bool ok;
-
-	buf_init(&text, 16 << 20);
-	if (!has_statement(policy, SPAN_LIT("policy")))
-		buf_add_str(&text, "policy 1 ");
-	buf_add(&text, policy);
-	if (!has_statement(policy, SPAN_LIT("listen")))
-		buf_printf(&text, "\nlisten 127.0.0.1:2525 { hostname \"mx.example.com\" relay to example.com\n%s%.*s\n}",
-			s->tls ? "tls certificate \"cert.pem\"\ntls key \"key.pem\"\n" : "", (int)s->listen.len,
-			s->listen.len > 0 ? s->listen.ptr : "");
-	if (!has_statement(policy, SPAN_LIT("backend")))
-		buf_add_str(&text, "\nbackend mail { address 127.0.0.1:25 }");
-	if (!has_statement(policy, SPAN_LIT("rules")))
-		buf_add_str(&text, "\nrules { accept }");
-	buf_add_str(&text, "\n");
-	ok = write_file(c->policy_path, buf_span(&text));
-	buf_fini(&text);
-	return ok;
-}
-
-static bool
-prepare_policy(struct child *c, const struct scene *s, const struct child_world *w)
-{
-	char path[4096];
-	size_t folder = span_rfind(span_str(s->path), '/');
-
-	if (s->policy_file.len == 0) {
-		if (s->tls && !certificate_make(w->folder))
-			return false;
-		snprintf(c->policy_path, sizeof(c->policy_path), "%s/site.policy", w->folder);
-		return child_write_policy(c, s, s->policy);
-	}
-	if (s->policy_file.ptr[0] == '/' || folder == strlen(s->path))
-		snprintf(path, sizeof(path), "%s", s->policy_file.ptr);
-	else
-		snprintf(path, sizeof(path), "%.*s/%s", (int)folder, s->path, s->policy_file.ptr);
-	return snprintf(c->policy_path, sizeof(c->policy_path), "%s", path) < (int)sizeof(c->policy_path);
-}
-
 /* ---- the process ---------------------------------------------------------------------------- */
 
 static _Noreturn void
-child_exec(const struct child *c, const struct child_world *w, int log)
+child_exec(const struct child *c, const struct scene *s, int log)
 {
 	char backend[40], dns[40], clock[24];
-	const char *argv[] = { w->program, "run", "--listen", "127.0.0.1:0", "--backend", backend, "--resolver", dns,
-		"--time-scale", clock, "--trust-proxy", "127.0.0.1", "--log", "stderr", c->policy_path, NULL };
+	const char *argv[16 + SCENE_OPTIONS + 2] = { c->world.program, "run", "--listen", "127.0.0.1:0", "--resolver", dns,
+		"--time-scale", clock, "--trust-proxy", "127.0.0.1", "--log", "stderr" };
+	size_t n = 12;
 
-	snprintf(backend, sizeof(backend), "127.0.0.1:%u", w->backend_port);
-	snprintf(dns, sizeof(dns), "127.0.0.1:%u", w->dns_port);
-	snprintf(clock, sizeof(clock), "%lld", (long long)w->clock);
+	snprintf(backend, sizeof(backend), "127.0.0.1:%u", c->world.backend_port);
+	snprintf(dns, sizeof(dns), "127.0.0.1:%u", c->world.dns_port);
+	snprintf(clock, sizeof(clock), "%lld", (long long)c->world.clock);
+	if (!s->backend_own) {
+		argv[n++] = "--backend";
+		argv[n++] = backend;
+	}
+	for (size_t i = 0; i < s->option_count; i++)
+		argv[n++] = s->options[i];
+	argv[n++] = c->policy_path;
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (dup2(log, STDERR_FILENO) >= 0 && dup2(log, STDOUT_FILENO) >= 0)
-		execv(w->program, (char *const *)(uintptr_t)argv);
+		execv(c->world.program, (char *const *)(uintptr_t)argv);
 	_exit(127);
 }
 
@@ -175,7 +111,7 @@ log_value(struct arena *a, struct sp_span line, const char *key)
 }
 
 static bool
-child_fork(struct child *c, const struct child_world *w)
+child_fork(struct child *c, const struct scene *s)
 {
 	int ends[2];
 
@@ -183,7 +119,7 @@ child_fork(struct child *c, const struct child_world *w)
 		return false;
 	c->pid = fork();
 	if (c->pid == 0)
-		child_exec(c, w, ends[1]);
+		child_exec(c, s, ends[1]);
 	close(ends[1]);
 	c->log_fd = ends[0];
 	(void)fcntl(c->log_fd, F_SETFL, O_NONBLOCK);
@@ -199,7 +135,8 @@ child_start(struct child *c, const struct scene *s, const struct child_world *w)
 	struct sp_span line;
 
 	buf_init(&c->log, LOG_MAX);
-	if (!prepare_policy(c, s, w) || !child_fork(c, w))
+	c->world = *w;
+	if (!site_make(c, s) || !child_fork(c, s))
 		return false;
 	c->log_wait = rt_fd_new(c->log_fd);
 	if (c->log_wait == NULL || co_start(follow_log, c, NULL) != SP_OK)

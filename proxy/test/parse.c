@@ -4,6 +4,7 @@
  *   test "TITLE"          policy { ... } | policy file "PATH"      listen [tls] { settings of the listener }
  *   clock N               dns { NAME TYPE VALUE ... }              backend { on WHEN [MATCH] ACTION ... }
  *   client [bare] [from IP] [chunks N,N...] { C: ... S: ... }      expect ...
+ *   file "NAME" { ... }   beside the policy                       options "--shadow"   for the gateway
  */
 #include <stdlib.h>
 #include <string.h>
@@ -120,8 +121,12 @@ parse_backend(struct reader *outer)
 			ok = reader_word(&r, &r.scene->offers, &quoted);
 		else if (ok && span_eq(name, SPAN_LIT("refuses")))
 			r.scene->backend_refuses = true;
+		else if (ok && span_eq(name, SPAN_LIT("drops")))
+			r.scene->backend_drops = true;
+		else if (ok && span_eq(name, SPAN_LIT("own")))
+			r.scene->backend_own = true;
 		else if (ok)
-			ok = reader_fail(&r, r.line, "'on', 'offers' or 'refuses' is expected in backend { }");
+			ok = reader_fail(&r, r.line, "'on', 'offers', 'refuses', 'drops' or 'own' is expected in backend { }");
 	}
 	return ok;
 }
@@ -198,6 +203,45 @@ parse_listen(struct reader *r)
 	return reader_braces(r, &r->scene->listen, &line);
 }
 
+/* The text begins on the line below the brace. */
+static bool
+parse_file(struct reader *r)
+{
+	struct scene *s = r->scene;
+	struct scene_file *f = &s->files[s->file_count];
+	unsigned line;
+	bool quoted;
+
+	if (s->file_count == sizeof(s->files) / sizeof(s->files[0]))
+		return reader_fail(r, r->line, "too many files");
+	if (!reader_word(r, &f->name, &quoted) || !reader_braces(r, &f->text, &line))
+		return false;
+	if (!quoted || f->name.len == 0 || span_find(f->name, '/') < f->name.len)
+		return reader_fail(r, line, "file \"NAME\" { } is expected, without a folder");
+	if (span_starts(f->text, SPAN_LIT("\n")))
+		f->text = span_from(f->text, 1);
+	s->file_count++;
+	return true;
+}
+
+static bool
+parse_options(struct reader *r)
+{
+	struct scene *s = r->scene;
+	struct sp_span word;
+	bool quoted;
+
+	for (;;) {
+		if (!reader_word(r, &word, &quoted))
+			return false;
+		if (!quoted)
+			return s->option_count > 0 || reader_fail(r, r->line, "options \"--shadow\" ... is expected");
+		if (s->option_count == SCENE_OPTIONS)
+			return reader_fail(r, r->line, "too many options");
+		s->options[s->option_count++] = arena_strdup(s->arena, word);
+	}
+}
+
 static bool
 parse_expect(struct reader *r)
 {
@@ -244,8 +288,12 @@ parse_statement(struct reader *r)
 		return reader_client(r);
 	if (span_eq(name, SPAN_LIT("expect")))
 		return parse_expect(r);
+	if (span_eq(name, SPAN_LIT("file")))
+		return parse_file(r);
+	if (span_eq(name, SPAN_LIT("options")))
+		return parse_options(r);
 	if (!span_eq(name, SPAN_LIT("clock")))
-		return reader_fail(r, line, "unknown statement '%.*s': test policy listen dns backend client clock expect are known",
+		return reader_fail(r, line, "unknown statement '%.*s': test policy listen dns backend client clock file options expect are known",
 			(int)name.len, name.ptr);
 	return reader_number(r, &s->clock) && (s->clock > 0 || reader_fail(r, line, "clock takes a factor of 1 or more"));
 }

@@ -3,7 +3,6 @@
  */
 #include "proxy/test/play.h"
 
-#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -92,23 +91,6 @@ stage_run(void *arg)
 }
 
 static void
-remove_folder(const char *folder)
-{
-	DIR *dir = opendir(folder);
-	struct dirent *entry;
-
-	while (dir != NULL && (entry = readdir(dir)) != NULL) {
-		char path[512];
-
-		snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
-		(void)unlink(path);
-	}
-	if (dir != NULL)
-		closedir(dir);
-	(void)rmdir(folder);
-}
-
-static void
 report(struct stage *st)
 {
 	struct buf *to = &st->play.scene->error;
@@ -141,7 +123,7 @@ scene_play(struct scene *s, const struct scene_options *o)
 	if (!ok || o->verbose)
 		report(st);
 	if (!o->keep)
-		remove_folder(st->folder);
+		site_remove(st->folder);
 	fakedns_free(&st->play.dns);
 	fake_backend_stop(&st->play.backend);
 	buf_fini(&st->play.transcript);

@@ -29,9 +29,13 @@ struct fake_backend {
 	struct fake_message messages[4096];
 	size_t message_count;         /* accepted by a 2xx to the dot */
 	size_t connections, open;
+	struct visit *visits;         /* that are going on */
 };
 bool fake_backend_start(struct fake_backend *b, const struct scene *s);
 void fake_backend_stop(struct fake_backend *b);
+/* Cuts all connections and refuses new ones; or takes them again, on the same port. */
+void fake_backend_down(struct fake_backend *b);
+bool fake_backend_up(struct fake_backend *b);
 
 /* ---- certificate.c ---- */
 
@@ -40,7 +44,13 @@ bool certificate_make(const char *folder);
 
 /* ---- gateway.c ---- */
 
+struct child_world {
+	const char *program, *folder;
+	uint16_t backend_port, dns_port;
+	int64_t clock;
+};
 struct child {
+	struct child_world world;
 	pid_t pid;
 	int log_fd;                   /* its standard error */
 	struct rt_fd *log_wait;
@@ -49,12 +59,7 @@ struct child {
 	bool log_ended;
 	uint16_t port;                /* of its first listener; 0: not listening yet */
 	int status;                   /* of waitpid, once it has ended */
-	char policy_path[300];
-};
-struct child_world {
-	const char *program, *folder;
-	uint16_t backend_port, dns_port;
-	int64_t clock;
+	char policy_path[4096];
 };
 /* Writes the policy, starts the program, waits until it listens. False: it did not start (log has why). */
 bool child_start(struct child *c, const struct scene *s, const struct child_world *w);
@@ -65,10 +70,19 @@ void child_signal(struct child *c, int signo);
 bool child_kill_worker(struct child *c);
 /* Waits until its log has the text after offset from; false: deadline. */
 bool child_wait_log(struct child *c, struct sp_span text, size_t from, int64_t deadline_ms);
-/* Writes another policy where the first stood. */
-bool child_write_policy(struct child *c, const struct scene *s, struct sp_span policy);
 /* The value of key in a logfmt line; unquoted, in the arena. {null,0}: not there. */
 struct sp_span log_value(struct arena *a, struct sp_span line, const char *key);
+
+/* ---- site.c ---- */
+
+/* Writes the policy (c->policy_path) and the scene's files into the folder. */
+bool site_make(struct child *c, const struct scene *s);
+/* Writes another policy where the first stood. */
+bool child_write_policy(struct child *c, const struct scene *s, struct sp_span policy);
+/* How many messages lie in the folder's Maildir "mail", and their texts one after the other. */
+size_t site_filed(const char *folder, struct buf *to);
+/* Removes the folder with all in it. */
+void site_remove(const char *folder);
 
 /* ---- client.c ---- */
 

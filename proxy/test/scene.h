@@ -6,6 +6,7 @@
  *   client.c       a dialogue's client side
  *   backend.c      the scripted backend
  *   certificate.c  one for STARTTLS
+ *   site.c         the folder with the policy and what belongs to it
  *   gateway.c      the gateway as a child process, and its log
  *   expect.c       what must be true at the end
  *   fakedns.c      the DNS
@@ -19,7 +20,7 @@
 #include "policy/kit/buf.h"
 #include "policy/kit/span.h"
 
-enum { SCENE_STATEMENTS = 512, SCENE_STEPS = 4096, SCENE_TRANSCRIPT = 4 << 20 };
+enum { SCENE_OPTIONS = 8, SCENE_STEPS = 4096, SCENE_TRANSCRIPT = 4 << 20 };
 
 /* One step of a client's dialogue. */
 enum step_kind {
@@ -42,7 +43,9 @@ enum step_kind {
 	STEP_MANY,     /* text, number times, in one write */
 	STEP_STARTTLS,
 	STEP_GATEWAY,  /* text: TERM HUP USR1 KILL-WORKER, or POLICY with more: the new file's text */
-	STEP_WAIT_LOG  /* until a log line has the text */
+	STEP_WAIT_LOG, /* until a log line has the text */
+	STEP_WAIT_BACKEND, /* until the backend's transcript has it */
+	STEP_BACKEND   /* text: DOWN or UP */
 };
 struct step {
 	enum step_kind kind;
@@ -75,6 +78,11 @@ struct record {
 	struct sp_span name, type, value;
 };
 
+/* A file beside the policy. */
+struct scene_file {
+	struct sp_span name, text;
+};
+
 struct expectation {
 	unsigned line;
 	struct sp_span words[6];
@@ -87,6 +95,12 @@ struct scene {
 	const char *path;
 	struct sp_span title, policy, policy_file, listen, offers;
 	bool has_policy, backend_refuses, has_dns, tls;
+	bool backend_own;  /* the policy's own backends are used, not the fake one for all of them */
+	bool backend_drops; /* no answer to a SYN */
+	const char *options[SCENE_OPTIONS];
+	size_t option_count;
+	struct scene_file files[16];
+	size_t file_count;
 	int64_t clock; /* how many times faster than real time */
 	struct dialogue dialogues[64];
 	size_t dialogue_count;

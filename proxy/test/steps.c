@@ -66,6 +66,16 @@ gateway_step(struct reader *r, struct step *st)
 }
 
 static bool
+backend_step(struct reader *r, struct step *st)
+{
+	bool quoted;
+
+	st->kind = STEP_BACKEND;
+	return reader_word(r, &st->text, &quoted) && (span_eq(st->text, SPAN_LIT("DOWN")) || span_eq(st->text, SPAN_LIT("UP")) ||
+		reader_fail(r, st->line, "DOWN or UP is expected after backend"));
+}
+
+static bool
 string_step(struct reader *r, struct step *st, enum step_kind kind)
 {
 	bool quoted;
@@ -106,13 +116,30 @@ word_step(struct reader *r, struct sp_span name, struct step *st)
 		return gateway_step(r, st);
 	if (span_eq(name, SPAN_LIT("wait-log")))
 		return string_step(r, st, STEP_WAIT_LOG);
+	if (span_eq(name, SPAN_LIT("wait-backend")))
+		return string_step(r, st, STEP_WAIT_BACKEND);
+	if (span_eq(name, SPAN_LIT("backend")))
+		return backend_step(r, st);
 	for (size_t i = 0; i < sizeof(step_words) / sizeof(step_words[0]); i++)
 		if (span_eq(name, span_str(step_words[i].word))) {
 			st->kind = step_words[i].kind;
 			return !step_words[i].number || reader_number(r, &st->number);
 		}
 	return reader_fail(r, st->line, "unknown step '%.*s': C: S: upto send sendhex many chunk pause silence fill line text repeat hold "
-		"close reset shutdown starttls gateway wait-log are known", (int)name.len, name.ptr);
+		"close reset shutdown starttls gateway backend wait-log wait-backend are known", (int)name.len, name.ptr);
+}
+
+/* hold N [from IP] */
+static bool
+hold_from(struct reader *r, struct step *st)
+{
+	bool quoted;
+
+	reader_skip(r, false);
+	if (!span_starts(r->rest, SPAN_LIT("from")))
+		return true;
+	reader_advance(r, 4);
+	return reader_word(r, &st->text, &quoted);
 }
 
 /* One line of a dialogue. "C:text" keeps blanks after the one that follows the colon. */
@@ -141,6 +168,8 @@ dialogue_line(struct reader *r, struct step *st)
 		return true;
 	}
 	if (!reader_word(r, &name, &quoted) || !word_step(r, name, st))
+		return false;
+	if (st->kind == STEP_HOLD && !hold_from(r, st))
 		return false;
 	reader_skip(r, false);
 	if (st->kind == STEP_REPEAT || st->kind == STEP_HOLD) {
