@@ -172,6 +172,13 @@ parse_dns(struct reader *outer)
 }
 
 static bool
+names(struct sp_span text, const char *part)
+{
+	return memmem(text.ptr, text.len, part, strlen(part)) != NULL;
+}
+
+/* A policy that says where the fake backend is, has backends of its own. */
+static bool
 parse_policy(struct reader *r)
 {
 	struct scene *s = r->scene;
@@ -184,7 +191,10 @@ parse_policy(struct reader *r)
 		reader_advance(r, 4);
 		return reader_word(r, &s->policy_file, &quoted) && (quoted || reader_fail(r, r->line, "policy file \"PATH\" is expected"));
 	}
-	return reader_braces(r, &s->policy, &line);
+	if (!reader_braces(r, &s->policy, &line))
+		return false;
+	s->backend_own |= names(s->policy, "{backend}") || names(s->policy, "{nobody}") || names(s->policy, "{port}");
+	return true;
 }
 
 /* With "tls" the runner makes a certificate. */
