@@ -182,3 +182,11 @@ relay_backend_probe(struct relay_backend *b, int64_t max_age_ms)
 	b->probing = false;
 	rt_event_wake_all(&b->probed);
 }
+
+void
+relay_backend_await(struct relay_backend *b, int64_t deadline_ms)
+{
+	while (!b->offer.known && b->probing)
+		if (rt_event_wait(&b->probed, deadline_ms) != SP_OK)
+			return;
+}

@@ -60,6 +60,9 @@ struct relay_reply {
 	bool backend;      /* the backend's own words; else ours about it */
 };
 
+/* If nothing is known yet, but the first probe is under way, waits for its end, at most until the deadline. Suspends. */
+void relay_backend_await(struct relay_backend *b, int64_t deadline_ms);
+
 struct relay;
 struct relay *relay_new(struct relay_backend *b); /* null: no memory */
 /* The session ends: the connection goes to the pool if it is clean, else QUIT or close. Never suspends. */

@@ -20,6 +20,8 @@ struct command_row {
 	bool group_end; /* nothing may be sent behind it before its reply */
 };
 
+enum { OFFER_WAIT_MS = 10000 };
+
 enum {
 	IN_TRANSACTION = STATE_MAIL | STATE_RCPT,
 	GREETED = STATE_READY | IN_TRANSACTION,
@@ -85,9 +87,12 @@ offered_size(const struct session *s, const struct relay_offer *offer)
 static void
 reply_ehlo(struct session *s)
 {
-	struct relay_offer offer = relay_backend_offer(s->backend);
+	struct relay_offer offer;
 	char text[512];
 
+	/* a worker's first clients must not be told less than the others: to miss 8BITMIME makes senders bounce mail */
+	relay_backend_await(s->backend, rt_deadline(OFFER_WAIT_MS));
+	offer = relay_backend_offer(s->backend);
 	snprintf(text, sizeof(text), "%s\nPIPELINING\nSIZE %lld%s%s\nENHANCEDSTATUSCODES\nHELP", s->config->hostname,
 		(long long)offered_size(s, &offer), offer.eightbit ? "\n8BITMIME" : "",
 		s->config->tls != NULL && !session_encrypted(s) ? "\nSTARTTLS" : "");
