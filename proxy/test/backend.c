@@ -14,7 +14,7 @@
 #include "policy/kit/must.h"
 #include "proxy/test/play.h"
 
-enum { REAL_WAIT_MS = 60000, MESSAGE_MAX = 256 << 20, DRIP_MS = 1000 };
+enum { REAL_WAIT_MS = 60000, MESSAGE_MAX = 256 << 20, DRIP_MS = 1000, TRICK_NO_CODE = 99 };
 
 struct visit {
 	struct visit *next, **self;
@@ -139,15 +139,17 @@ tricked(struct visit *v, const char *when, struct sp_span line)
 	return answered || v->over;
 }
 
-/* The first digit of the reply that tricks will give at this moment; 0: none is planned. To be asked before they are played. */
+/* The first digit of the reply that tricks will give at this moment; TRICK_NO_CODE: another kind of trick; 0: none is planned.
+ * To be asked before they are played. */
 static int
 trick_code(const struct visit *v, const char *when)
 {
 	for (size_t i = 0; i < v->backend->scene->trick_count; i++) {
 		const struct trick *t = &v->backend->tricks[i];
 
-		if (t->times != 0 && span_ieq(t->when, span_str(when)) && t->text.len > 0)
-			return t->text.ptr[0] - '0';
+		if (t->times == 0 || !span_ieq(t->when, span_str(when)) || t->kind == TRICK_DELAY)
+			continue;
+		return t->text.len > 0 ? t->text.ptr[0] - '0' : TRICK_NO_CODE;
 	}
 	return 0;
 }
@@ -231,7 +233,7 @@ begin_data(struct visit *v)
 	return !v->over;
 }
 
-/* A message counts as stored when the reply to its dot is a 2xx, or would have been one. */
+/* A message counts as stored when the reply to its dot is a 2xx, read or not. */
 static void
 end_data(struct visit *v, const struct buf *message)
 {
