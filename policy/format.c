@@ -7,7 +7,7 @@
  *   - two blanks of indent for each brace, four more for a rule that goes on;
  *   - one blank between tokens, none inside of brackets and before commas;
  *   - a block that takes several lines has its braces at the ends of lines; each rule has its own;
- *   - the colons of neighbouring lines stand below each other;
+ *   - the colons of names stand below each other, up to an empty line or a comment;
  *   - at most one empty line in a row, comments where they were, two blanks before one behind text.
  *
  * Where the author broke a line between settings, it stays broken.
@@ -24,8 +24,8 @@ enum block_kind { BLOCK_OTHER, BLOCK_RULES, BLOCK_FILTER };
 
 /* A colon to be lined up, by its place in the output. */
 struct mark {
-	size_t offset, name, line;
-	unsigned depth;
+	size_t offset, name;
+	unsigned depth, group; /* lined up with others of the same */
 };
 
 struct format {
@@ -42,7 +42,7 @@ struct format {
 	bool multiline[FORMAT_DEPTH_MAX]; /* the block is set over several lines */
 	bool entry;                       /* an entry of a filter has begun */
 	struct sp_span statement;         /* first word of the statement */
-	size_t line;                      /* lines set */
+	unsigned group;                   /* grows with each empty line, comment line and other statement */
 };
 
 /* ---- reading ------------------------------------------------------------------------------------- */
@@ -203,11 +203,12 @@ set_break(struct format *f, size_t i)
 	unsigned indent = depth * 2;
 
 	buf_add_char(&f->out, '\n');
-	f->line++;
 	if (t->newlines > 1 && before->kind != TOKEN_LBRACE && t->kind != TOKEN_RBRACE) {
 		buf_add_char(&f->out, '\n');
-		f->line++;
+		f->group++;
 	}
+	if (t->kind == TOKEN_COMMENT || (f->depth == 0 && !continues(f, i) && !lex_is_word(t, "table")))
+		f->group++;
 	if (continues(f, i))
 		indent += f->depth == 0 ? 2 : 4;
 	for (; indent > 0; indent--)
@@ -246,7 +247,7 @@ static void
 set_colon(struct format *f, size_t i, bool line_start)
 {
 	if (line_start || (f->depth == 0 && i > 1 && lex_is_word(&f->tokens[i - 2], "table")))
-		f->marks[f->mark_count++] = (struct mark){ f->out.len, f->tokens[i - 1].text.len, f->line, f->depth };
+		f->marks[f->mark_count++] = (struct mark){ f->out.len, f->tokens[i - 1].text.len, f->depth, f->group };
 	f->entry = f->entry || in_kind(f, BLOCK_FILTER);
 }
 
@@ -285,7 +286,7 @@ set_tokens(struct format *f)
 static bool
 neighbours(const struct mark *a, const struct mark *b)
 {
-	return a->depth == b->depth && b->line == a->line + 1;
+	return a->depth == b->depth && a->group == b->group;
 }
 
 static void

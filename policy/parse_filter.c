@@ -208,6 +208,9 @@ module_find(struct compile *c, struct ast_filter *f)
 	suggest_init(&near, t->text);
 	if (c->env->filter_names != NULL)
 		suggest_words(&near, c->env->filter_names(c->env->arg));
+	/* the sentence may lie in memory that the next search uses again */
+	if (error != NULL)
+		error = compile_printf(c, "%s", error);
 	diag_error(c, t->at, suggest_hint(&near, c, error), "unknown filter module '%s'", name);
 }
 

@@ -47,6 +47,8 @@ test_rules(void **state)
 	assert_formats("policy 1\nrules{accept}", "policy 1\nrules { accept }\n");
 	assert_formats("policy 1\nrules { a: if tls.active reject b : if auth.user\n defer  accept }",
 		"policy 1\nrules {\n  a : if tls.active reject\n  b : if auth.user\n      defer\n  accept\n}\n");
+	assert_formats("policy 1\nrules {\n a : if tls.active\nreject\n long : if auth.user defer\n# c\n x : score 1\naccept }",
+		"policy 1\nrules {\n  a    : if tls.active\n      reject\n  long : if auth.user defer\n  # c\n  x : score 1\n  accept\n}\n");
 	assert_formats("policy 1\nrules {\nlong : if(tls.active)and not( auth.user ) reject 550 \"a  b\"\n"
 		       "x : if message.header( \"A\" )~/a  \"b/i or client.ip in(192.0.2.1 ,10.0.0.0/8) score -1\n\n\n\n"
 		       "y : if t[ mail.domain ]>3 accept\n\n\n}\n\n\n",
