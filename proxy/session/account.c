@@ -8,6 +8,7 @@
 #include "policy/kit/span.h"
 #include "proxy/rt/rt.h"
 #include "proxy/session/log.h"
+#include "proxy/smtp/data.h"
 
 enum { NOTES_MAX = 2048 };
 
@@ -54,6 +55,19 @@ log_notes(const struct session *s)
 	buf_fini(&edits);
 }
 
+/* What "bare line ends space" changed: "bare-lf,nul". Nothing is said of a message that came as it should. */
+static void
+log_spaced(const struct transaction *tx)
+{
+	char text[32];
+
+	if (tx->spaced == 0)
+		return;
+	snprintf(text, sizeof(text), "%s%s%s", tx->spaced & DATA_BARE_LF ? ",bare-lf" : "",
+		tx->spaced & DATA_BARE_CR ? ",bare-cr" : "", tx->spaced & DATA_NUL ? ",nul" : "");
+	log_text("spaced", span_str(text + 1));
+}
+
 static void
 log_backend(const struct session *s)
 {
@@ -87,6 +101,7 @@ account_transaction(const struct session *s)
 	log_int("refused", (int64_t)tx->refused);
 	log_text("msgid", inspect_message_id(s->inspect));
 	log_int("size", tx->octets);
+	log_spaced(tx);
 	log_notes(s);
 	log_text("verdict", span_str(tx->outcome));
 	log_text("by", span_str(tx->by));

@@ -110,8 +110,8 @@ disk_full(const struct session *s)
 static struct command_error
 parse_mail(const struct session *s, const struct command *c, struct command_path *mail)
 {
-	struct command_limits limits = { .mail = true, .offer_size = s->esmtp, .offer_8bit = s->esmtp,
-		.quoted_local = s->config->quoted_local, .literals = true };
+	struct command_limits limits = { .mail = true, .literals = true, .quoted_local = s->config->quoted_local,
+		.offer_size = s->esmtp, .offer_8bit = s->esmtp && relay_backend_offer(s->backend).eightbit };
 	struct command_error e = command_parse_path(c->argument, &limits, mail);
 
 	if (e.code == 0 && mail->size > s->config->limits.message_size)

@@ -193,11 +193,11 @@ commit(void *arg)
 	struct session *s = arg;
 
 	if (session_hurrying() || co_cancelled())
-		s->tx->by = "drain";
+		s->tx->withheld_by = "drain";
 	else if (rt_now_ms() > s->tx->dot_ms + s->config->timeouts.commit)
-		s->tx->by = "limit";
+		s->tx->withheld_by = "limit";
 	else if (stream_peer_gone(s->stream))
-		s->tx->by = "client";
+		s->tx->withheld_by = "client";
 	else
 		return s->past_dot = true;
 	return false;
@@ -234,13 +234,13 @@ upload_deliver(struct upload *u)
 		s->junk = 0;
 		session_reply_span(s, reply.code, reply.enhanced, reply.text);
 	} else {
-		const char *by = s->tx->by;
+		const char *by = outcome == RELAY_NOT_SENT && s->tx->withheld_by != NULL ? s->tx->withheld_by : "backend";
 
-		transaction_reply(s, reply.code, reply.enhanced, reply.text, "backend");
+		transaction_reply(s, reply.code, reply.enhanced, reply.text, by);
 		if (outcome == RELAY_UNKNOWN)
 			s->tx->outcome = "unknown";
-		else if (outcome == RELAY_NOT_SENT && strcmp(by, "client") != 0)
-			s->tx->by = by;
+		else if (strcmp(by, "client") == 0)
+			s->tx->outcome = "abort";
 	}
 }
 
@@ -288,6 +288,7 @@ upload_run(struct session *s)
 		s->tx->dot_ns = rt_now_ns();
 		s->tx->dot_ms = rt_now_ms();
 		s->tx->octets = u.parser.octets;
+		s->tx->spaced = u.parser.noted;
 		s->tx->stage = SP_EOM;
 		upload_judge(&u);
 		s->tx->done_ns = rt_now_ns();

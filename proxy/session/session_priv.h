@@ -40,6 +40,8 @@ struct transaction {
 	int64_t dot_ms;            /* rt_now_ms() of the client's dot */
 	int64_t octets;
 	struct policy_verdict verdict; /* the one that decided; rule null: not the policy */
+	const char *withheld_by;   /* why our final dot was not sent: drain, limit, client; null: it was, or was not reached */
+	unsigned spaced;           /* bits of enum data_fault: what "bare line ends space" turned into spaces */
 	const char *by;            /* who decided: policy, limit, syntax, relay, backend, client, drain */
 	enum sp_stage stage;
 	int code;                  /* of the last reply that mattered */

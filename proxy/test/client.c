@@ -211,7 +211,7 @@ reply_matches(struct sp_span reply, const struct step *st)
 		return false;
 	for (size_t i = 0; !any_part && i + st->more.len <= reply.len; i++)
 		any_part = span_eq(span_of(reply.ptr + i, st->more.len), st->more);
-	return any_part;
+	return any_part != (st->number != 0);
 }
 
 static void
@@ -225,7 +225,7 @@ expect_reply(struct talk *t, const struct step *st)
 			status == SP_GONE ? "the connection was closed" : "nothing came");
 	else if (!reply_matches(reply, st))
 		play_fail(t->play, st->line, "'%.*s%s%.*s' was expected, but this came: %.*s", (int)st->text.len, st->text.ptr,
-			st->more.len > 0 ? " ~ " : "", (int)st->more.len, st->more.len > 0 ? st->more.ptr : "",
+			st->number != 0 ? " !~ " : st->more.len > 0 ? " ~ " : "", (int)st->more.len, st->more.len > 0 ? st->more.ptr : "",
 			(int)span_find(reply, '\r'), reply.ptr);
 }
 

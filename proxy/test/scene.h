@@ -26,7 +26,8 @@ enum { SCENE_OPTIONS = 8, SCENE_STEPS = 4096, SCENE_TRANSCRIPT = 4 << 20 };
 enum step_kind {
 	STEP_SEND,     /* text, CR LF added */
 	STEP_RAW,      /* text as it is */
-	STEP_EXPECT,   /* a whole reply: text "250", "550 5.7.1", "5xx", "*"; more: a part of its text */
+	STEP_EXPECT,   /* a whole reply: text "250", "550 5.7.1", "5xx", "*"; more: a part of its text,
+	                * or, if number is not 0, what it lacks */
 	STEP_CLOSED,   /* the gateway closes, and says nothing more */
 	STEP_SILENCE,  /* nothing comes for number ms */
 	STEP_PAUSE,    /* number ms */

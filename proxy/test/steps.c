@@ -16,7 +16,7 @@ rest_of_line(struct reader *r)
 	return line;
 }
 
-/* "S: 550 5.7.1 ~ part of its text" */
+/* "S: 550 5.7.1 ~ part of its text", "S: 250 !~ what its text lacks" */
 static bool
 expect_step(struct reader *r, struct step *st)
 {
@@ -25,6 +25,9 @@ expect_step(struct reader *r, struct step *st)
 
 	st->kind = STEP_EXPECT;
 	st->text = span_trim(span_head(line, tilde));
+	st->number = st->text.len > 0 && tilde < line.len && st->text.ptr[st->text.len - 1] == '!';
+	if (st->number != 0)
+		st->text = span_trim(span_head(st->text, st->text.len - 1));
 	st->more = span_trim(span_from(line, tilde + 1));
 	if (span_eq(st->text, SPAN_LIT("close")))
 		st->kind = STEP_CLOSED;
