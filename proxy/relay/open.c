@@ -7,7 +7,17 @@
  */
 #include "proxy/relay/relay_priv.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+
 #include "policy/kit/span.h"
+
+/*
+ * Octets that the kernel takes before the peer has room for them.  Without a bound it takes
+ * megabytes, and says that it has room again only when a third of them has gone: a slow backend
+ * would look like one that stands still.
+ */
+enum { OPEN_UNSENT = 262144 };
 
 /* The word at the front of an EHLO line, and the rest. */
 static void
@@ -128,6 +138,11 @@ open_one(struct relay_backend *b, const struct net_endpoint *e, int64_t limit_ms
 							     : FAULT_REFUSED;
 		answer_fault(why, fault);
 		return fault;
+	}
+	if (e->kind == NET_IP) {
+		int unsent = OPEN_UNSENT;
+		(void)setsockopt(
+			stream_fd(s), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 	}
 	c = conn_new(s, e->text);
 	if (c == NULL) {
