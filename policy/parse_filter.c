@@ -205,12 +205,11 @@ module_find(struct compile *c, struct ast_filter *f)
 		c->env->filter_find(c->env->arg, name, &f->module, &error) == SP_OK)
 		return;
 	f->module = NULL;
+	if (error != NULL) /* it may lie in memory that the next search uses again */
+		error = compile_printf(c, "%s", error);
 	suggest_init(&near, t->text);
 	if (c->env->filter_names != NULL)
 		suggest_words(&near, c->env->filter_names(c->env->arg));
-	/* the sentence may lie in memory that the next search uses again */
-	if (error != NULL)
-		error = compile_printf(c, "%s", error);
 	diag_error(c, t->at, suggest_hint(&near, c, error), "unknown filter module '%s'", name);
 }
 
