@@ -109,8 +109,10 @@ each_fault_has_its_reply(void **state)
 		struct env e;
 		present = &rows[i];
 		env_init(&e, &present->profile, 1);
-		e.config.timeouts.banner = e.config.timeouts.ehlo = 8000;
-		e.config.timeouts.mail = e.config.timeouts.rcpt = 8000;
+		if (present->fault != NULL && strcmp(present->fault, "timeout") == 0) {
+			e.config.timeouts.banner = e.config.timeouts.ehlo = 20000;
+			e.config.timeouts.mail = e.config.timeouts.rcpt = 20000;
+		}
 		env_run(&e, two_recipients);
 		assert_int_equal(e.fake.connections, 1);
 	}
@@ -327,9 +329,9 @@ budget(struct env *e)
 	struct relay_envelope envelope = { .sender = SPAN_LIT("a@example.org"), .size = -1 };
 	int64_t start = rt_now_ms();
 
-	assert_int_equal(relay_begin(e->relay, &envelope, rt_deadline(4000)), SP_OK);
+	assert_int_equal(relay_begin(e->relay, &envelope, rt_deadline(30000)), SP_OK);
 	assert_string_equal(env_rcpt(e, "one@example.com"), "451 4.4.2 " MUTE);
-	assert_in_range(rt_now_ms() - start, 4000, 50000);
+	assert_in_range(rt_now_ms() - start, 30000, 100000);
 }
 
 static void

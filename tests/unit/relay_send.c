@@ -73,7 +73,8 @@ each_fault_has_its_reply(void **state)
 		struct env e;
 		present = &rows[i];
 		env_init(&e, &present->profile, 1);
-		e.config.timeouts.data = e.config.timeouts.dot = 8000;
+		if (present->fault != NULL && strcmp(present->fault, "timeout") == 0)
+			e.config.timeouts.data = e.config.timeouts.dot = 20000;
 		env_run(&e, one_message);
 		assert_int_equal(e.fake.dots, present->dots);
 		assert_int_equal(e.fake.connections, 1);
@@ -256,7 +257,8 @@ faults_in_the_middle(void **state)
 	for (size_t i = 0; i < sizeof(middles) / sizeof(middles[0]); i++) {
 		struct env e;
 		env_init(&e, &middles[i].profile, 1);
-		e.config.timeouts.block = 20000;
+		if (middles[i].profile.stop_after > 0)
+			e.config.timeouts.block = 20000;
 		env_run(&e, interrupted);
 		assert_string_equal(e.text, middles[i].reply);
 		/* it stopped soon: what came after is what lay in the kernel */
@@ -280,7 +282,7 @@ told_by_then(struct env *e)
 	e->message.reply_deadline_ms = rt_deadline(5000);
 	assert_string_equal(env_send(e, MESSAGE), "451 4.4.2 " MUTE);
 	assert_int_equal(e->outcome, RELAY_UNKNOWN);
-	assert_in_range(rt_now_ms() - start, 5000, 100000);
+	assert_in_range(rt_now_ms() - start, 5000, 500000);
 }
 
 /* F12 */
