@@ -23,17 +23,24 @@ struct heloname_conf {
 	size_t count;
 };
 static const struct sp_param params[] = {
-	{ .name = "forbidden", .type = SP_FILE, .offset = offsetof(struct heloname_conf, file),
-		.fallback = "\"/dev/null\"", .help = "names that no client may use, one a line" },
+	{ .name = "forbidden",
+		.type = SP_FILE,
+		.offset = offsetof(struct heloname_conf, file),
+		.fallback = "\"/dev/null\"",
+		.help = "names that no client may use, one a line" },
 	SP_PARAMS_END
 };
 
 enum { MATCHES, FORBIDDEN };
-static const struct sp_fact_decl facts[] = {
-	[MATCHES] = { .name = "matches", .type = SP_BOOL, .stage = SP_HELO, .help = "HELO name has the client's address" },
-	[FORBIDDEN] = { .name = "forbidden", .type = SP_BOOL, .stage = SP_HELO, .help = "HELO name may not be used" },
-	SP_FACTS_END
-};
+static const struct sp_fact_decl facts[] = { [MATCHES] = { .name = "matches",
+						     .type = SP_BOOL,
+						     .stage = SP_HELO,
+						     .help = "HELO name has the client's address" },
+	[FORBIDDEN] = { .name = "forbidden",
+		.type = SP_BOOL,
+		.stage = SP_HELO,
+		.help = "HELO name may not be used" },
+	SP_FACTS_END };
 
 /* ---- the file of names ---------------------------------------------------------------------- */
 
@@ -58,14 +65,16 @@ names_read(struct sp_load *load, const struct sp_host *host, struct heloname_con
 		size_t len = strcspn(line, " \t\r\n#");
 
 		if (line[strcspn(line, "\n")] == '\0' && !feof(file)) {
-			sp_load_error(host, load, conf->file, number, 1, "a name has at most %d octets", NAME_MAX_LEN);
+			sp_load_error(host, load, conf->file, number, 1,
+				"a name has at most %d octets", NAME_MAX_LEN);
 			return SP_INVALID;
 		}
 		line[len] = '\0';
 		if (len == 0)
 			continue;
 		if (conf->count == NAMES_MAX) {
-			sp_load_error(host, load, conf->file, number, 1, "there may be at most %d names", NAMES_MAX);
+			sp_load_error(host, load, conf->file, number, 1,
+				"there may be at most %d names", NAMES_MAX);
 			return SP_INVALID;
 		}
 		conf->names[conf->count] = host->load_alloc(load, len + 1);
@@ -85,7 +94,8 @@ name_cmp(const void *a, const void *b)
 
 /* Runs in the master, before there are workers: the one place where files may be read. */
 static enum sp_status
-heloname_load(struct sp_load *load, const struct sp_host *host, void *data, struct sp_entry *entries, size_t count)
+heloname_load(struct sp_load *load, const struct sp_host *host, void *data,
+	struct sp_entry *entries, size_t count)
 {
 	struct heloname_conf *conf = data;
 	FILE *file = fopen(conf->file, "r");
@@ -142,17 +152,12 @@ heloname_on_helo(struct sp_ctx *ctx, const struct sp_helo *ev)
 	else if (st == SP_NONE || st == SP_INVALID) /* there surely is no such name */
 		sp_fact_bool(ctx, MATCHES, false);
 	else
-		return st; /* not found out: the fact is unknown, and the policy says what that means */
+		return st; /* not found out: the fact is unknown, and the policy says what that
+			      means */
 	return SP_OK;
 }
 
-SP_FILTER(heloname) = {
-	SP_FILTER_HEAD,
-	.name = "heloname",
-	.summary = "what the name in HELO is worth",
-	.facts = facts,
-	.params = params,
-	.conf_size = sizeof(struct heloname_conf),
-	.load = heloname_load,
-	.on_helo = heloname_on_helo
-};
+SP_FILTER(heloname) = { SP_FILTER_HEAD, .name = "heloname",
+	.summary = "what the name in HELO is worth", .facts = facts, .params = params,
+	.conf_size = sizeof(struct heloname_conf), .load = heloname_load,
+	.on_helo = heloname_on_helo };

@@ -1,9 +1,10 @@
 /*
- * rate.c - counts connections, messages or recipients by keys made of facts; facts rate.NAME.over, .level.
+ * rate.c - counts connections, messages or recipients by keys made of facts; facts rate.NAME.over,
+ * .level.
  *
- * One "NAME : key ... RATE" line is one entry.  An event is tested and added in the hook of the stage at
- * which its key is complete.  The counters are in memory shared by all workers (table.c) and live on over
- * reloads; nothing else outlasts a session.
+ * One "NAME : key ... RATE" line is one entry.  An event is tested and added in the hook of the
+ * stage at which its key is complete.  The counters are in memory shared by all workers (table.c)
+ * and live on over reloads; nothing else outlasts a session.
  */
 #include <string.h>
 
@@ -21,8 +22,13 @@ struct rate_conf {
 	struct rate_table *table; /* by load */
 };
 static const struct sp_param rate_params[] = {
-	{ .name = "entries", .type = SP_INT, .offset = offsetof(struct rate_conf, entries), .fallback = "65536",
-		.min = 64, .max = 16777216, .help = "keys remembered at a time; 16 octets each" },
+	{ .name = "entries",
+		.type = SP_INT,
+		.offset = offsetof(struct rate_conf, entries),
+		.fallback = "65536",
+		.min = 64,
+		.max = 16777216,
+		.help = "keys remembered at a time; 16 octets each" },
 	SP_PARAMS_END
 };
 
@@ -33,26 +39,55 @@ struct rate_entry {
 };
 #define AT(member) .offset = offsetof(struct rate_entry, member)
 static const struct sp_param rate_entry_params[] = {
-	{ .name = "key", .type = SP_FACT, AT(key), .help = "facts that tell one counter from another" },
-	{ .name = "rate", .type = SP_RATE, AT(rate), .bare = true, .help = "events per time that may go on for ever" },
-	{ .name = "burst", .type = SP_INT, AT(burst), .fallback = "0", .min = 0, .max = 1000000000,
+	{ .name = "key",
+		.type = SP_FACT,
+		AT(key),
+		.help = "facts that tell one counter from another" },
+	{ .name = "rate",
+		.type = SP_RATE,
+		AT(rate),
+		.bare = true,
+		.help = "events per time that may go on for ever" },
+	{ .name = "burst",
+		.type = SP_INT,
+		AT(burst),
+		.fallback = "0",
+		.min = 0,
+		.max = 1000000000,
 		.help = "events at once; 0: as many as the rate counts" },
-	{ .name = "count", .type = SP_ENUM, AT(count), .fallback = "messages", .words = count_words,
+	{ .name = "count",
+		.type = SP_ENUM,
+		AT(count),
+		.fallback = "messages",
+		.words = count_words,
 		.help = "what an event is" },
-	{ .name = "v4", .type = SP_INT, AT(v4), .fallback = "32", .min = 1, .max = 32,
+	{ .name = "v4",
+		.type = SP_INT,
+		AT(v4),
+		.fallback = "32",
+		.min = 1,
+		.max = 32,
 		.help = "bits of an IPv4 address that count" },
-	{ .name = "v6", .type = SP_INT, AT(v6), .fallback = "64", .min = 1, .max = 128,
+	{ .name = "v6",
+		.type = SP_INT,
+		AT(v6),
+		.fallback = "64",
+		.min = 1,
+		.max = 128,
 		.help = "bits of an IPv6 address that count" },
 	SP_PARAMS_END
 };
 
 enum { FACT_OVER, FACT_LEVEL };
-static const struct sp_fact_decl rate_entry_facts[] = {
-	[FACT_OVER] = { .name = "over", .type = SP_BOOL, .stage = SP_CONNECT, .help = "the rate is exceeded" },
-	[FACT_LEVEL] = { .name = "level", .type = SP_SCORE, .stage = SP_CONNECT,
+static const struct sp_fact_decl rate_entry_facts[] = { [FACT_OVER] = { .name = "over",
+								.type = SP_BOOL,
+								.stage = SP_CONNECT,
+								.help = "the rate is exceeded" },
+	[FACT_LEVEL] = { .name = "level",
+		.type = SP_SCORE,
+		.stage = SP_CONNECT,
 		.help = "share of the burst used up, 0 to 1; above 1 when over" },
-	SP_FACTS_END
-};
+	SP_FACTS_END };
 
 struct rate_session {
 	struct rate_answer *connections; /* one per entry; null until the first is counted */
@@ -64,7 +99,8 @@ struct rate_session {
 static enum sp_stage
 rate_entry_stage(const void *conf, enum sp_stage keys)
 {
-	static const enum sp_stage first[] = { [COUNT_CONNECTIONS] = SP_CONNECT, [COUNT_MESSAGES] = SP_MAIL,
+	static const enum sp_stage first[] = { [COUNT_CONNECTIONS] = SP_CONNECT,
+		[COUNT_MESSAGES] = SP_MAIL,
 		[COUNT_RECIPIENTS] = SP_RCPT };
 	const struct rate_entry *e = conf;
 
@@ -77,14 +113,17 @@ rate_entry_check(struct sp_load *load, const struct sp_host *host, const struct 
 	const struct rate_entry *e = entry->conf;
 
 	if (e->rate.count == 0 || e->rate.period_ms == 0)
-		sp_load_error(host, load, NULL, 0, 0, "%s: a rate of nothing is always exceeded", entry->name);
+		sp_load_error(host, load, NULL, 0, 0, "%s: a rate of nothing is always exceeded",
+			entry->name);
 	else if (e->count == COUNT_CONNECTIONS && entry->stage > SP_HELO)
 		sp_load_error(host, load, NULL, 0, 0,
-			"%s: connections are counted by facts known at connect or helo; its key is known later",
+			"%s: connections are counted by facts known at connect or helo; its key is "
+			"known later",
 			entry->name);
 	else if (e->count == COUNT_RECIPIENTS && entry->stage > SP_RCPT)
 		sp_load_error(host, load, NULL, 0, 0,
-			"%s: recipients are counted by facts known at rcpt or before; its key is known later",
+			"%s: recipients are counted by facts known at rcpt or before; its key is "
+			"known later",
 			entry->name);
 	else
 		return SP_OK;
@@ -92,7 +131,8 @@ rate_entry_check(struct sp_load *load, const struct sp_host *host, const struct 
 }
 
 static enum sp_status
-rate_load(struct sp_load *load, const struct sp_host *host, void *data, struct sp_entry *entries, size_t count)
+rate_load(struct sp_load *load, const struct sp_host *host, void *data, struct sp_entry *entries,
+	size_t count)
 {
 	struct rate_conf *conf = data;
 	enum sp_status st = SP_OK;
@@ -104,7 +144,8 @@ rate_load(struct sp_load *load, const struct sp_host *host, void *data, struct s
 		return st;
 	conf->table = host->load_shared(load, "rate", rate_table_size(conf->entries));
 	if (conf->table == NULL || rate_table_init(conf->table, conf->entries) != SP_OK) {
-		sp_load_error(host, load, NULL, 0, 0, "no memory for %lld entries", (long long)conf->entries);
+		sp_load_error(host, load, NULL, 0, 0, "no memory for %lld entries",
+			(long long)conf->entries);
 		return SP_SYSTEM;
 	}
 	return SP_OK;
@@ -202,8 +243,9 @@ key_build(struct sp_ctx *ctx, const struct sp_entry *entry, struct key *k)
 		if (st != SP_OK)
 			return st;
 		if (!key_add_value(k, &v, e)) {
-			sp_log(ctx, SP_LOG_WARNING, "%s: a key of more than %d octets cannot be counted",
-				entry->name, KEY_MAX);
+			sp_log(ctx, SP_LOG_WARNING,
+				"%s: a key of more than %d octets cannot be counted", entry->name,
+				KEY_MAX);
 			return SP_LIMIT;
 		}
 	}
@@ -230,7 +272,9 @@ static struct rate_limit
 rate_limit_of(const struct rate_entry *e)
 {
 	int64_t count = saturated(e->rate.count), period = saturated(e->rate.period_ms);
-	int64_t burst = e->burst > 0 ? e->burst : e->rate.burst > 0 ? saturated(e->rate.burst) : count;
+	int64_t burst = e->burst > 0        ? e->burst
+			: e->rate.burst > 0 ? saturated(e->rate.burst)
+					    : count;
 	struct rate_limit limit;
 
 	limit.step = saturated_product(period, NS_PER_MS) / count;
@@ -266,7 +310,8 @@ rate_event(struct sp_ctx *ctx, size_t index, struct rate_answer *ret)
 	return st == SP_NONE ? SP_OK : st;
 }
 
-/* A connection is one event, even if its client says EHLO again: then what was found is stated again. */
+/* A connection is one event, even if its client says EHLO again: then what was found is stated
+ * again. */
 static enum sp_status
 rate_connection(struct sp_ctx *ctx, size_t index, struct rate_answer *ret)
 {
@@ -300,7 +345,8 @@ rate_stage(struct sp_ctx *ctx, enum sp_stage stage)
 
 		if (ctx->entries[i].stage != stage)
 			continue;
-		st = e->count == COUNT_CONNECTIONS ? rate_connection(ctx, i, &answer) : rate_event(ctx, i, &answer);
+		st = e->count == COUNT_CONNECTIONS ? rate_connection(ctx, i, &answer)
+						   : rate_event(ctx, i, &answer);
 		if (st == SP_OK)
 			rate_state(ctx, i, answer);
 	}
@@ -355,23 +401,11 @@ rate_on_eom(struct sp_ctx *ctx, const struct sp_eom *ev)
 	return rate_stage(ctx, SP_EOM);
 }
 
-SP_FILTER(rate) = {
-	SP_FILTER_HEAD,
-	.name = "rate",
+SP_FILTER(rate) = { SP_FILTER_HEAD, .name = "rate",
 	.summary = "how often: connections, messages or recipients by any fact",
-	.params = rate_params,
-	.conf_size = sizeof(struct rate_conf),
-	.entry_params = rate_entry_params,
-	.entry_size = sizeof(struct rate_entry),
-	.entry_facts = rate_entry_facts,
-	.session_size = sizeof(struct rate_session),
-	.entry_stage = rate_entry_stage,
-	.load = rate_load,
-	.on_connect = rate_on_connect,
-	.on_helo = rate_on_helo,
-	.on_mail = rate_on_mail,
-	.on_rcpt = rate_on_rcpt,
-	.on_data = rate_on_data,
-	.on_eoh = rate_on_eoh,
-	.on_eom = rate_on_eom
-};
+	.params = rate_params, .conf_size = sizeof(struct rate_conf),
+	.entry_params = rate_entry_params, .entry_size = sizeof(struct rate_entry),
+	.entry_facts = rate_entry_facts, .session_size = sizeof(struct rate_session),
+	.entry_stage = rate_entry_stage, .load = rate_load, .on_connect = rate_on_connect,
+	.on_helo = rate_on_helo, .on_mail = rate_on_mail, .on_rcpt = rate_on_rcpt,
+	.on_data = rate_on_data, .on_eoh = rate_on_eoh, .on_eom = rate_on_eom };

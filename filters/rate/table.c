@@ -16,7 +16,8 @@ enum { WAYS = 8, TABLE_MAGIC = 0x53505254 };
 
 struct slot {
 	_Atomic uint64_t hash; /* 0: never used */
-	_Atomic int64_t tat;   /* when all that was taken is paid back, in nanoseconds of the monotonic clock */
+	_Atomic int64_t tat;   /* when all that was taken is paid back, in nanoseconds of the
+				  monotonic clock */
 };
 
 struct rate_table {
@@ -40,7 +41,8 @@ buckets_for(int64_t entries)
 size_t
 rate_table_size(int64_t entries)
 {
-	return sizeof(struct rate_table) + (size_t)buckets_for(entries) * WAYS * sizeof(struct slot);
+	return sizeof(struct rate_table) +
+	       (size_t)buckets_for(entries) * WAYS * sizeof(struct slot);
 }
 
 enum sp_status
@@ -100,8 +102,9 @@ little_endian(const unsigned char *p, size_t len)
 static uint64_t
 siphash(const uint64_t key[2], const unsigned char *p, size_t len)
 {
-	uint64_t v[4] = { key[0] ^ UINT64_C(0x736f6d6570736575), key[1] ^ UINT64_C(0x646f72616e646f6d),
-		key[0] ^ UINT64_C(0x6c7967656e657261), key[1] ^ UINT64_C(0x7465646279746573) };
+	uint64_t v[4] = { key[0] ^ UINT64_C(0x736f6d6570736575),
+		key[1] ^ UINT64_C(0x646f72616e646f6d), key[0] ^ UINT64_C(0x6c7967656e657261),
+		key[1] ^ UINT64_C(0x7465646279746573) };
 	size_t whole = len & ~(size_t)7;
 
 	for (size_t i = 0; i < whole; i += 8)
@@ -143,7 +146,8 @@ slot_find(struct rate_table *t, uint64_t hash, struct slot **oldest)
 	return NULL;
 }
 
-/* The slot of a key, taking the oldest of its bucket when it has none; null: it has none and look is set. */
+/* The slot of a key, taking the oldest of its bucket when it has none; null: it has none and look
+ * is set. */
 static struct slot *
 slot_take(struct rate_table *t, uint64_t hash, bool look)
 {

@@ -1,5 +1,6 @@
 /*
- * literal.c - a cautious reading of PCRE2 expressions (pcre2pattern(3)), to find what each match must have in it.
+ * literal.c - a cautious reading of PCRE2 expressions (pcre2pattern(3)), to find what each match
+ * must have in it.
  *
  * Octets, not characters: the rules are compiled without UTF.  Only what is understood is used:
  * plain characters in a row, alternatives, groups that are there at least once.  Anything that may
@@ -112,7 +113,8 @@ skip_past(struct reader *r, char c)
 		give_up(r);
 }
 
-/* {n} {n,} {n,m}: the least number.  Any other brace is a plain one or not, as the version of PCRE2 has it. */
+/* {n} {n,} {n,m}: the least number.  Any other brace is a plain one or not, as the version of PCRE2
+ * has it. */
 static int
 read_braces(struct reader *r)
 {
@@ -167,13 +169,16 @@ skip_class(struct reader *r)
 				return;
 			}
 			r->at += 2;
-		} else if (r->at[0] == '[' && r->end - r->at > 1 && strchr(":.=", r->at[1]) != NULL) {
+		} else if (r->at[0] == '[' && r->end - r->at > 1 &&
+			   strchr(":.=", r->at[1]) != NULL) {
 			const char *p = r->at + 2;
 
 			while (p < r->end && *p != ']' && *p != '\\' && *p != '[')
 				p++;
-			/* [:alpha:] ends in ":]"; otherwise the bracket is a member like any other */
-			r->at = p < r->end && *p == ']' && p[-1] == r->at[1] && p - r->at > 2 ? p + 1 : r->at + 1;
+			/* [:alpha:] ends in ":]"; else the bracket is a member like any other */
+			r->at = p < r->end && *p == ']' && p[-1] == r->at[1] && p - r->at > 2
+					? p + 1
+					: r->at + 1;
 		} else {
 			r->at++;
 		}
@@ -203,7 +208,7 @@ read_hex(struct reader *r, char *ret)
 	return true;
 }
 
-/* After a backslash. True: it stands for the one octet *ret; false: for something else, or unsure. */
+/* After a backslash. True: it stands for the octet *ret; false: for something else, or unsure. */
 static bool
 read_escape(struct reader *r, char *ret)
 {

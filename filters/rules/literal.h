@@ -18,8 +18,8 @@ struct literal_set {
 	struct literal items[LITERALS_MAX];
 };
 
-/* False: none is known, the expression must be tried on every text. The pattern must compile; extended: it
- * has the flag x. */
+/* False: none is known, the expression must be tried on every text. The pattern must compile;
+ * extended: it has the flag x. */
 bool literal_find(struct sp_span pattern, bool extended, struct literal_set *ret);
 
 #endif

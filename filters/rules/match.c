@@ -42,7 +42,7 @@ struct part {
 struct rule_set {
 	struct rule_list list;
 	pcre2_code **codes;
-	uint8_t *always; /* per rule: it has no literal */
+	uint8_t *always;      /* per rule: it has no literal */
 	struct part parts[2]; /* by enum rule_where */
 };
 
@@ -72,15 +72,16 @@ options_of(const struct rule *r)
 
 /* Without JIT (no executable memory may be had) the interpreter does the work. */
 static enum sp_status
-rule_compile(struct rule_set *set, size_t index, pcre2_compile_context *context, const struct rules_report *report)
+rule_compile(struct rule_set *set, size_t index, pcre2_compile_context *context,
+	const struct rules_report *report)
 {
 	const struct rule *r = &set->list.items[index];
 	PCRE2_SIZE offset = 0;
 	PCRE2_UCHAR text[128];
 	int error = 0;
 
-	set->codes[index] = pcre2_compile((PCRE2_SPTR)r->pattern.ptr, r->pattern.len, options_of(r), &error, &offset,
-		context);
+	set->codes[index] = pcre2_compile((PCRE2_SPTR)r->pattern.ptr, r->pattern.len, options_of(r),
+		&error, &offset, context);
 	if (set->codes[index] == NULL) {
 		pcre2_get_error_message(error, text, sizeof(text));
 		rules_report_error(report, r->line, r->column + (unsigned)offset, "%s: %s",
@@ -249,10 +250,11 @@ clock_ns(void)
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-/* One start after another up to text's end, in slices, so that no text keeps the process for long. Returns as
- * pcre2_match() does, or ERROR_TIME. */
+/* One start after another up to text's end, in slices, so that no text keeps the process for long.
+ * Returns as pcre2_match() does, or ERROR_TIME. */
 static int
-match_slices(const pcre2_code *code, struct sp_span text, size_t from, uint32_t options, int64_t *budget_ns)
+match_slices(const pcre2_code *code, struct sp_span text, size_t from, uint32_t options,
+	int64_t *budget_ns)
 {
 	PCRE2_SPTR subject = (PCRE2_SPTR)(text.ptr != NULL ? text.ptr : "");
 
@@ -262,10 +264,11 @@ match_slices(const pcre2_code *code, struct sp_span text, size_t from, uint32_t 
 		int rc;
 
 		pcre2_set_offset_limit(matcher.context, rest ? PCRE2_UNSET : from + SLICE - 1);
-		rc = pcre2_match(code, subject, text.len, from, options, matcher.data, matcher.context);
+		rc = pcre2_match(
+			code, subject, text.len, from, options, matcher.data, matcher.context);
 		if (rc == PCRE2_ERROR_JIT_STACKLIMIT)
-			rc = pcre2_match(code, subject, text.len, from, options | PCRE2_NO_JIT, matcher.data,
-				matcher.context);
+			rc = pcre2_match(code, subject, text.len, from, options | PCRE2_NO_JIT,
+				matcher.data, matcher.context);
 		*budget_ns -= clock_ns() - begin;
 		if (rc != PCRE2_ERROR_NOMATCH || rest)
 			return rc;
@@ -294,7 +297,8 @@ scan_fail(struct rule_scan *s, uint32_t index, int error)
 static enum sp_status
 rule_try(struct rule_scan *s, uint32_t index, struct sp_span text, size_t from, bool last)
 {
-	int rc = match_slices(s->set->codes[index], text, from, last ? 0 : PCRE2_NOTEOL, &s->budget_ns);
+	int rc = match_slices(
+		s->set->codes[index], text, from, last ? 0 : PCRE2_NOTEOL, &s->budget_ns);
 
 	if (rc >= 0) {
 		if (last || pcre2_get_startchar(matcher.data) < text.len - RULES_OVERLAP)

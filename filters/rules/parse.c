@@ -15,7 +15,8 @@ struct line {
 };
 
 void
-rules_report_error(const struct rules_report *to, unsigned line, unsigned column, const char *fmt, ...)
+rules_report_error(
+	const struct rules_report *to, unsigned line, unsigned column, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -24,7 +25,8 @@ rules_report_error(const struct rules_report *to, unsigned line, unsigned column
 	va_end(ap);
 }
 
-/* Reports a fault where the line is being read; false. One per line: what follows it is not looked at. */
+/* Reports a fault where the line is being read; false. One per line: what follows it is not looked
+ * at. */
 __attribute__((format(printf, 2, 3))) static bool
 line_fault(struct line *l, const char *fmt, ...)
 {
@@ -92,7 +94,8 @@ parse_name(struct line *l, struct rule *r)
 	for (size_t i = 0; i < r->name.len; i++)
 		if (!is_letter(r->name.ptr[i]) && (i == 0 || !is_digit(r->name.ptr[i]))) {
 			l->at += i;
-			return line_fault(l, "a rule's name has letters, digits and '_' only, a letter first");
+			return line_fault(l,
+				"a rule's name has letters, digits and '_' only, a letter first");
 		}
 	l->at += r->name.len;
 	return true;
@@ -129,7 +132,8 @@ parse_field(struct line *l, struct rule *r)
 		return line_fault(l, "expected the name of a header field, or '*' for all");
 	for (size_t i = 0; i < word.len; i++)
 		if (word.ptr[i] <= ' ' || word.ptr[i] > '~' || word.ptr[i] == ':')
-			return line_fault(l, "a header field has no such name; it is written without its colon");
+			return line_fault(l,
+				"a header field has no such name; it is written without its colon");
 	l->at += word.len;
 	r->field = word;
 	if (word_is(word, "*"))
@@ -177,7 +181,8 @@ parse_flags(struct line *l, struct rule *r)
 			return line_fault(l, "the flags of an expression are i, m, s and x");
 		}
 	skip_blanks(l);
-	return l->at == l->end || *l->at == '#' || line_fault(l, "nothing may follow an expression but a comment");
+	return l->at == l->end || *l->at == '#' ||
+	       line_fault(l, "nothing may follow an expression but a comment");
 }
 
 /* Up to the next slash that has no backslash before it. */
@@ -257,8 +262,10 @@ check_names(const struct rule_list *list, const struct rules_report *report)
 	qsort(sorted, list->count, sizeof(struct rule *), rule_cmp);
 	for (size_t i = 1; i < list->count; i++)
 		if (sorted[i - 1]->name.len == sorted[i]->name.len &&
-			memcmp(sorted[i - 1]->name.ptr, sorted[i]->name.ptr, sorted[i]->name.len) == 0) {
-			rules_report_error(report, sorted[i]->line, 1, "'%.*s' is already the name of the rule in line %u",
+			memcmp(sorted[i - 1]->name.ptr, sorted[i]->name.ptr, sorted[i]->name.len) ==
+				0) {
+			rules_report_error(report, sorted[i]->line, 1,
+				"'%.*s' is already the name of the rule in line %u",
 				(int)sorted[i]->name.len, sorted[i]->name.ptr, sorted[i - 1]->line);
 			st = SP_INVALID;
 		}
@@ -271,7 +278,8 @@ static struct line
 line_take(struct sp_span *text, unsigned number, const struct rules_report *report)
 {
 	const char *lf = memchr(text->ptr, '\n', text->len);
-	size_t len = lf != NULL ? (size_t)(lf - text->ptr) : text->len, next = lf != NULL ? len + 1 : len;
+	size_t len = lf != NULL ? (size_t)(lf - text->ptr) : text->len,
+	       next = lf != NULL ? len + 1 : len;
 	struct line l = { .start = text->ptr, .at = text->ptr, .number = number, .report = report };
 
 	l.end = l.start + (len > 0 && l.start[len - 1] == '\r' ? len - 1 : len);

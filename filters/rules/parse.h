@@ -1,5 +1,6 @@
 /*
- * parse.h - the rules file: "NAME SCORE header FIELD /regex/flags" and "NAME SCORE body /regex/flags".
+ * parse.h - the rules file: "NAME SCORE header FIELD /regex/flags" and "NAME SCORE body
+ * /regex/flags".
  */
 #ifndef FILTERS_RULES_PARSE_H
 #define FILTERS_RULES_PARSE_H
@@ -35,12 +36,14 @@ struct rules_report {
 	void (*error)(void *arg, unsigned line, unsigned column, const char *fmt, va_list);
 	void *arg;
 };
-__attribute__((format(printf, 4, 5))) void rules_report_error(const struct rules_report *to, unsigned line,
-	unsigned column, const char *fmt, ...);
+__attribute__((format(printf, 4, 5))) void rules_report_error(
+	const struct rules_report *to, unsigned line, unsigned column, const char *fmt, ...);
 
-/* Reads all rules of text, which must outlive them. All faults of one run are reported; SP_INVALID: there
- * were some, SP_SYSTEM: no memory. In each case the list is to be freed by rule_list_fini(). */
-enum sp_status rules_parse(struct sp_span text, struct rule_list *ret, const struct rules_report *report);
+/* Reads all rules of text, which must outlive them. All faults of one run are reported; SP_INVALID:
+ * there were some, SP_SYSTEM: no memory. In each case the list is to be freed by rule_list_fini().
+ */
+enum sp_status rules_parse(
+	struct sp_span text, struct rule_list *ret, const struct rules_report *report);
 void rule_list_fini(struct rule_list *list);
 
 #endif

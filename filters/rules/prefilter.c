@@ -161,7 +161,8 @@ look_closer(const struct prefilter *f, struct sp_span text, size_t at, uint8_t *
 	for (uint32_t i = f->heads[gram_hash(gram) & f->mask]; i != NONE; i = f->entries[i].next) {
 		const struct entry *e = &f->entries[i];
 
-		if (e->gram == gram && !found[e->owner] && at >= e->at && text.len - (at - e->at) >= e->literal.len &&
+		if (e->gram == gram && !found[e->owner] && at >= e->at &&
+			text.len - (at - e->at) >= e->literal.len &&
 			literal_here(&e->literal, text.ptr + (at - e->at)))
 			found[e->owner] = 1;
 	}

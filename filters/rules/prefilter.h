@@ -14,7 +14,8 @@ void prefilter_free(struct prefilter **f);
 bool prefilter_add(struct prefilter *f, const struct literal *l, uint32_t owner);
 /* To be called once, after the last prefilter_add(). False: no memory. */
 bool prefilter_close(struct prefilter *f);
-/* Sets found[owner] to 1 for each owner of a literal that occurs in text, without regard to ASCII case. */
+/* Sets found[owner] to 1 for each owner of a literal that occurs in text, without regard to ASCII
+ * case. */
 void prefilter_run(const struct prefilter *f, struct sp_span text, uint8_t *found);
 
 #endif

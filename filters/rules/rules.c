@@ -2,8 +2,8 @@
  * rules.c - scored expressions over header and body; facts rules.score, rules.hits, rules.count.
  *
  * All work is done at the end of the message, from the header fields and the raw body that the host
- * keeps: nothing is gathered on the way.  Memory per message: two octets per rule from the host, and
- * one window of the body from the heap if the host does not have it in one piece.
+ * keeps: nothing is gathered on the way.  Memory per message: two octets per rule from the host,
+ * and one window of the body from the heap if the host does not have it in one piece.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -26,17 +26,34 @@ struct rules_conf {
 #define AT(member) .offset = offsetof(struct rules_conf, member)
 static const struct sp_param rules_params[] = {
 	{ .name = "file", .type = SP_FILE, AT(file), .help = "the rules, one a line" },
-	{ .name = "body_limit", .type = SP_SIZE, AT(body_limit), .fallback = "1M", .min = 0, .max = 1 << 30,
+	{ .name = "body_limit",
+		.type = SP_SIZE,
+		AT(body_limit),
+		.fallback = "1M",
+		.min = 0,
+		.max = 1 << 30,
 		.help = "octets of the body that are looked at" },
-	{ .name = "time_limit", .type = SP_DURATION, AT(time_limit), .fallback = "1s", .min = 1, .max = 60000,
-		.help = "time for the expressions on one message; beyond it the facts are unknown" },
+	{ .name = "time_limit",
+		.type = SP_DURATION,
+		AT(time_limit),
+		.fallback = "1s",
+		.min = 1,
+		.max = 60000,
+		.help = "time for the expressions on one message; beyond it the facts are "
+			"unknown" },
 	SP_PARAMS_END
 };
 
 enum { FACT_SCORE, FACT_HITS, FACT_COUNT };
 static const struct sp_fact_decl rules_facts[] = {
-	[FACT_SCORE] = { .name = "score", .type = SP_SCORE, .stage = SP_EOM, .help = "sum of the scores of all hits" },
-	[FACT_HITS] = { .name = "hits", .type = SP_STRING, .stage = SP_EOM, .help = "their names, joined by commas" },
+	[FACT_SCORE] = { .name = "score",
+		.type = SP_SCORE,
+		.stage = SP_EOM,
+		.help = "sum of the scores of all hits" },
+	[FACT_HITS] = { .name = "hits",
+		.type = SP_STRING,
+		.stage = SP_EOM,
+		.help = "their names, joined by commas" },
 	[FACT_COUNT] = { .name = "count", .type = SP_INT, .stage = SP_EOM, .help = "how many" },
 	SP_FACTS_END
 };
@@ -66,7 +83,8 @@ file_read(const struct loading *l, size_t *ret_len)
 	bool bad;
 
 	if (f == NULL || text == NULL) {
-		sp_load_error(l->host, l->load, l->file, 0, 0, "it cannot be read: %s", strerror(errno));
+		sp_load_error(
+			l->host, l->load, l->file, 0, 0, "it cannot be read: %s", strerror(errno));
 		if (f != NULL)
 			fclose(f);
 		free(text);
@@ -77,13 +95,15 @@ file_read(const struct loading *l, size_t *ret_len)
 	fclose(f);
 	if (!bad && *ret_len <= RULES_FILE_MAX)
 		return text;
-	sp_load_error(l->host, l->load, l->file, 0, 0, bad ? "it cannot be read" : "it has more than 4 MiB");
+	sp_load_error(l->host, l->load, l->file, 0, 0,
+		bad ? "it cannot be read" : "it has more than 4 MiB");
 	free(text);
 	return NULL;
 }
 
 static enum sp_status
-rules_load(struct sp_load *load, const struct sp_host *host, void *data, struct sp_entry *entries, size_t count)
+rules_load(struct sp_load *load, const struct sp_host *host, void *data, struct sp_entry *entries,
+	size_t count)
 {
 	struct rules_conf *conf = data;
 	struct loading l = { load, host, conf->file };
@@ -160,7 +180,8 @@ scan_header(struct sp_ctx *ctx, struct rule_scan *scan)
 		struct sp_span field = h.field;
 
 		if (field.len > FIELD_MAX) {
-			sp_log(ctx, SP_LOG_WARNING, "rules: a header field of %zu octets is not looked at", field.len);
+			sp_log(ctx, SP_LOG_WARNING,
+				"rules: a header field of %zu octets is not looked at", field.len);
 			return SP_LIMIT;
 		}
 		if (field.len > 0 && memchr(field.ptr, '\n', field.len) != NULL)
@@ -219,17 +240,20 @@ scan_windows(struct sp_ctx *ctx, struct rule_scan *scan, struct window *w)
 	for (;;) {
 		st = window_fill(ctx, w, conf->body_limit);
 		if (st == SP_OK)
-			st = rule_scan_window(scan, (struct sp_span){ w->bytes, w->len }, w->first, w->last);
+			st = rule_scan_window(
+				scan, (struct sp_span){ w->bytes, w->len }, w->first, w->last);
 		if (st != SP_OK || w->last)
 			return st;
-		memmove(w->bytes, w->bytes + w->len - RULES_CONTEXT - RULES_OVERLAP, RULES_CONTEXT + RULES_OVERLAP);
+		memmove(w->bytes, w->bytes + w->len - RULES_CONTEXT - RULES_OVERLAP,
+			RULES_CONTEXT + RULES_OVERLAP);
 		w->len = RULES_CONTEXT + RULES_OVERLAP;
 		w->first = false;
 	}
 }
 
-/* On the heap and not from sp_alloc(), which keeps it to the end of the transaction. One octet more than the
- * message has tells a full window from the last; more than what is carried over keeps windows moving. */
+/* On the heap and not from sp_alloc(), which keeps it to the end of the transaction. One octet more
+ * than the message has tells a full window from the last; more than what is carried over keeps
+ * windows moving. */
 static enum sp_status
 scan_body(struct sp_ctx *ctx, struct rule_scan *scan, int64_t octets)
 {
@@ -248,7 +272,8 @@ scan_body(struct sp_ctx *ctx, struct rule_scan *scan, int64_t octets)
 
 /* ---- the result ----------------------------------------------------------------------------- */
 
-/* Names in the order of the file; cut at HITS_MAX octets, which "..." shows: no name ends in a dot. */
+/* Names in the order of the file; cut at HITS_MAX octets, which "..." shows: no name ends in a dot.
+ */
 static size_t
 hits_add(char *text, size_t len, struct sp_span name)
 {
@@ -305,18 +330,12 @@ rules_on_eom(struct sp_ctx *ctx, const struct sp_eom *ev)
 	if (st == SP_OK)
 		rules_state(ctx, &scan);
 	else if (scan.failed != NULL)
-		sp_log(ctx, SP_LOG_WARNING, "rule %.*s: %s", (int)scan.failed->name.len, scan.failed->name.ptr, scan.why);
+		sp_log(ctx, SP_LOG_WARNING, "rule %.*s: %s", (int)scan.failed->name.len,
+			scan.failed->name.ptr, scan.why);
 	return st;
 }
 
-SP_FILTER(rules) = {
-	SP_FILTER_HEAD,
-	.name = "rules",
-	.summary = "scored expressions over header and body",
-	.facts = rules_facts,
-	.params = rules_params,
-	.conf_size = sizeof(struct rules_conf),
-	.load = rules_load,
-	.unload = rules_unload,
-	.on_eom = rules_on_eom
-};
+SP_FILTER(rules) = { SP_FILTER_HEAD, .name = "rules",
+	.summary = "scored expressions over header and body", .facts = rules_facts,
+	.params = rules_params, .conf_size = sizeof(struct rules_conf), .load = rules_load,
+	.unload = rules_unload, .on_eom = rules_on_eom };

@@ -1,10 +1,12 @@
 /*
- * size.c - sizes and counts that the program's own facts do not have: of fields, lines, body, recipients.
+ * size.c - sizes and counts that the program's own facts do not have: of fields, lines, body,
+ * recipients.
  *
- * An entry limits header fields of one name, or the recipients of one domain, by octets, by count or by
- * both; its fact "over" is known at the header or at RCPT.  Everything is counted as it comes; the
- * message is never gathered.  Memory: a few numbers per transaction, one per entry, and the names of
- * the recipients' domains, all of it the host's.  RFC 5321 section 4.5.3.1, RFC 5322 section 2.1.1.
+ * An entry limits header fields of one name, or the recipients of one domain, by octets, by count
+ * or by both; its fact "over" is known at the header or at RCPT.  Everything is counted as it
+ * comes; the message is never gathered.  Memory: a few numbers per transaction, one per entry, and
+ * the names of the recipients' domains, all of it the host's.  RFC 5321 section 4.5.3.1, RFC 5322
+ * section 2.1.1.
  */
 #include <string.h>
 
@@ -16,34 +18,69 @@ struct size_entry {
 };
 #define AT(member) .offset = offsetof(struct size_entry, member)
 static const struct sp_param size_entry_params[] = {
-	{ .name = "header", .type = SP_STRING, AT(header), .fallback = "\"\"",
+	{ .name = "header",
+		.type = SP_STRING,
+		AT(header),
+		.fallback = "\"\"",
 		.help = "header fields of this name are meant; \"*\": all fields" },
-	{ .name = "rcpt", .type = SP_STRING, AT(rcpt), .fallback = "\"\"",
-		.help = "recipients: \"a@example.com\", \"example.com\", \".example.com\" (all below), \"*\"" },
-	{ .name = "limit", .type = SP_SIZE, AT(limit), .fallback = "0", .min = 0, .max = INT64_MAX, .bare = true,
+	{ .name = "rcpt",
+		.type = SP_STRING,
+		AT(rcpt),
+		.fallback = "\"\"",
+		.help = "recipients: \"a@example.com\", \"example.com\", \".example.com\" (all "
+			"below), \"*\"" },
+	{ .name = "limit",
+		.type = SP_SIZE,
+		AT(limit),
+		.fallback = "0",
+		.min = 0,
+		.max = INT64_MAX,
+		.bare = true,
 		.help = "octets: of the largest such field, or that MAIL announced; 0: no limit" },
-	{ .name = "count", .type = SP_INT, AT(count), .fallback = "0", .min = 0, .max = 1000000,
+	{ .name = "count",
+		.type = SP_INT,
+		AT(count),
+		.fallback = "0",
+		.min = 0,
+		.max = 1000000,
 		.help = "how many there may be; 0: no limit" },
 	SP_PARAMS_END
 };
 
 enum { ENTRY_OVER, ENTRY_OCTETS, ENTRY_COUNT };
 static const struct sp_fact_decl size_entry_facts[] = {
-	[ENTRY_OVER] = { .name = "over", .type = SP_BOOL, .stage = SP_RCPT, .help = "a limit of the entry is exceeded" },
-	[ENTRY_OCTETS] = { .name = "octets", .type = SP_SIZE, .stage = SP_RCPT,
+	[ENTRY_OVER] = { .name = "over",
+		.type = SP_BOOL,
+		.stage = SP_RCPT,
+		.help = "a limit of the entry is exceeded" },
+	[ENTRY_OCTETS] = { .name = "octets",
+		.type = SP_SIZE,
+		.stage = SP_RCPT,
 		.help = "the largest such field; or what MAIL announced for such a recipient" },
-	[ENTRY_COUNT] = { .name = "count", .type = SP_INT, .stage = SP_RCPT, .help = "how many so far" },
+	[ENTRY_COUNT] = { .name = "count",
+		.type = SP_INT,
+		.stage = SP_RCPT,
+		.help = "how many so far" },
 	SP_FACTS_END
 };
 
 enum { FACT_DOMAINS, FACT_FIELD, FACT_BODY, FACT_LINE };
 static const struct sp_fact_decl size_facts[] = {
-	[FACT_DOMAINS] = { .name = "domains", .type = SP_INT, .stage = SP_RCPT,
+	[FACT_DOMAINS] = { .name = "domains",
+		.type = SP_INT,
+		.stage = SP_RCPT,
 		.help = "different domains among the recipients so far" },
-	[FACT_FIELD] = { .name = "largest_field", .type = SP_SIZE, .stage = SP_HEADER,
+	[FACT_FIELD] = { .name = "largest_field",
+		.type = SP_SIZE,
+		.stage = SP_HEADER,
 		.help = "octets of the largest header field" },
-	[FACT_BODY] = { .name = "body", .type = SP_SIZE, .stage = SP_EOM, .help = "octets of the body" },
-	[FACT_LINE] = { .name = "longest_line", .type = SP_SIZE, .stage = SP_EOM,
+	[FACT_BODY] = { .name = "body",
+		.type = SP_SIZE,
+		.stage = SP_EOM,
+		.help = "octets of the body" },
+	[FACT_LINE] = { .name = "longest_line",
+		.type = SP_SIZE,
+		.stage = SP_EOM,
 		.help = "octets of the longest line, without its CRLF" },
 	SP_FACTS_END
 };
@@ -90,7 +127,8 @@ text_is(struct sp_span a, struct sp_span b)
 static bool
 text_ends(struct sp_span s, struct sp_span end)
 {
-	return s.len > end.len && text_is((struct sp_span){ s.ptr + s.len - end.len, end.len }, end);
+	return s.len > end.len &&
+	       text_is((struct sp_span){ s.ptr + s.len - end.len, end.len }, end);
 }
 
 static bool
@@ -111,7 +149,8 @@ size_entry_stage(const void *conf, enum sp_stage keys)
 }
 
 static enum sp_status
-size_load(struct sp_load *load, const struct sp_host *host, void *conf, struct sp_entry *entries, size_t count)
+size_load(struct sp_load *load, const struct sp_host *host, void *conf, struct sp_entry *entries,
+	size_t count)
 {
 	enum sp_status st = SP_OK;
 
@@ -154,7 +193,8 @@ rcpt_meant(struct sp_span pattern, const struct sp_rcpt *ev)
 		return true;
 	if (memchr(pattern.ptr, '@', pattern.len) != NULL)
 		return text_is(pattern, ev->address);
-	return pattern.ptr[0] == '.' ? text_ends(ev->domain, pattern) : text_is(pattern, ev->domain);
+	return pattern.ptr[0] == '.' ? text_ends(ev->domain, pattern)
+				     : text_is(pattern, ev->domain);
 }
 
 static void
@@ -327,21 +367,10 @@ size_on_eom(struct sp_ctx *ctx, const struct sp_eom *ev)
 	return SP_OK;
 }
 
-SP_FILTER(size) = {
-	SP_FILTER_HEAD,
-	.name = "size",
+SP_FILTER(size) = { SP_FILTER_HEAD, .name = "size",
 	.summary = "sizes and counts of header fields, lines, body and recipients",
-	.facts = size_facts,
-	.entry_params = size_entry_params,
-	.entry_size = sizeof(struct size_entry),
-	.entry_facts = size_entry_facts,
-	.tx_size = sizeof(struct size_tx),
-	.entry_stage = size_entry_stage,
-	.load = size_load,
-	.on_mail = size_on_mail,
-	.on_rcpt = size_on_rcpt,
-	.on_header = size_on_header,
-	.on_eoh = size_on_eoh,
-	.on_body = size_on_body,
-	.on_eom = size_on_eom
-};
+	.facts = size_facts, .entry_params = size_entry_params,
+	.entry_size = sizeof(struct size_entry), .entry_facts = size_entry_facts,
+	.tx_size = sizeof(struct size_tx), .entry_stage = size_entry_stage, .load = size_load,
+	.on_mail = size_on_mail, .on_rcpt = size_on_rcpt, .on_header = size_on_header,
+	.on_eoh = size_on_eoh, .on_body = size_on_body, .on_eom = size_on_eom };

@@ -127,7 +127,8 @@ name_ok(const char *name, size_t len)
 	for (size_t i = 0; i < len; i++) {
 		char c = name[i];
 
-		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'))
+		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+			    c == '_'))
 			return false;
 	}
 	return true;
@@ -149,18 +150,23 @@ enum sp_status
 loader_check(const char *file, const char *name, const struct sp_filter *f, const char **reterr)
 {
 	if (f->abi_major != SP_ABI_MAJOR)
-		return refuse(reterr, "%s is for filter ABI %d.%d, this Sallyport has %d.%d: rebuild it", file,
+		return refuse(reterr,
+			"%s is for filter ABI %d.%d, this Sallyport has %d.%d: rebuild it", file,
 			f->abi_major, f->abi_minor, SP_ABI_MAJOR, SP_ABI_MINOR);
 	if (f->abi_minor > SP_ABI_MINOR)
-		return refuse(reterr, "%s needs filter ABI %d.%d, this Sallyport has %d.%d: use a newer Sallyport",
+		return refuse(reterr,
+			"%s needs filter ABI %d.%d, this Sallyport has %d.%d: use a newer "
+			"Sallyport",
 			file, f->abi_major, f->abi_minor, SP_ABI_MAJOR, SP_ABI_MINOR);
 	if (f->size < SP_FILTER_SIZE_MIN)
 		return refuse(reterr,
-			"%s: its descriptor has %lu octets, ABI %d.%d has at least %lu: it was built wrongly",
+			"%s: its descriptor has %lu octets, ABI %d.%d has at least %lu: it was "
+			"built wrongly",
 			file, (unsigned long)f->size, SP_ABI_MAJOR, SP_ABI_MINOR,
 			(unsigned long)SP_FILTER_SIZE_MIN);
 	if (f->name == NULL || strcmp(f->name, name) != 0)
-		return refuse(reterr, "%s: its descriptor is named '%s', not '%s': it was built wrongly", file,
+		return refuse(reterr,
+			"%s: its descriptor is named '%s', not '%s': it was built wrongly", file,
 			f->name != NULL ? f->name : "", name);
 	return SP_OK;
 }
@@ -209,7 +215,8 @@ module_open(const char *path, const char *name, const struct sp_filter **ret, co
 	snprintf(file, sizeof(file), "%s.so", name);
 	filter = dlsym(handle, symbol);
 	if (filter == NULL)
-		refuse(reterr, "%s has no symbol %s: it is not a filter module of that name", file, symbol);
+		refuse(reterr, "%s has no symbol %s: it is not a filter module of that name", file,
+			symbol);
 	else if (loader_check(file, name, filter, reterr) == SP_OK) {
 		*ret = filter;
 		return SP_OK;
@@ -227,14 +234,17 @@ loader_find(void *arg, const char *name, const struct sp_filter **ret, const cha
 
 	(void)arg;
 	if (!name_ok(name, strlen(name)))
-		return refuse(reterr, "a filter's name has letters, digits and '_' only, at most %d", LOADER_NAME_MAX);
+		return refuse(reterr,
+			"a filter's name has letters, digits and '_' only, at most %d",
+			LOADER_NAME_MAX);
 	for (size_t i = 0; i < loader.module_count; i++)
 		if (strcmp(loader.modules[i].name, name) == 0) {
 			*ret = loader.modules[i].filter;
 			return SP_OK;
 		}
 	if (loader.module_count == LOADER_MODULES_MAX)
-		return refuse(reterr, "%d modules are loaded already, that is the most", LOADER_MODULES_MAX);
+		return refuse(reterr, "%d modules are loaded already, that is the most",
+			LOADER_MODULES_MAX);
 	folders_resolve();
 	if (!module_locate(name, path, sizeof(path)))
 		return refuse_missing(name, reterr);

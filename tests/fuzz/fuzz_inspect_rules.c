@@ -46,7 +46,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct rules_report report = { fault, NULL };
 	const uint8_t *nul = size > 0 ? memchr(data, '\0', size) : NULL;
-	struct sp_span file = { (const char *)data, nul != NULL ? (size_t)(nul - data) : size }, text = { NULL, 0 };
+	struct sp_span file = { (const char *)data, nul != NULL ? (size_t)(nul - data) : size },
+		       text = { NULL, 0 };
 	enum sp_status st;
 	struct rule_set *set = rule_set_new(file, &report, &st);
 	uint8_t *filtered, *direct;
@@ -60,7 +61,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	direct = filtered + rule_set_count(set) + 1;
 	if (scan(set, text, true, direct) == SP_OK &&
-		(scan(set, text, false, filtered) != SP_OK || memcmp(filtered, direct, rule_set_count(set)) != 0))
+		(scan(set, text, false, filtered) != SP_OK ||
+			memcmp(filtered, direct, rule_set_count(set)) != 0))
 		abort();
 	free(filtered);
 	rule_set_free(&set);

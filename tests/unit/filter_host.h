@@ -1,5 +1,6 @@
 /*
- * filter_host.h - a host in a box for the unit tests of filter modules: fake facts, clock and message.
+ * filter_host.h - a host in a box for the unit tests of filter modules: fake facts, clock and
+ * message.
  *
  * One struct box is one client session with one use of one module.  The test owns configuration and
  * entries; the box owns what the module allocates and the facts that it states, until box_fini().
@@ -75,7 +76,8 @@ box_append(char *text, const char *fmt, va_list ap)
 }
 
 __attribute__((format(printf, 5, 0))) static inline void
-box_load_error(struct sp_load *load, const char *file, unsigned line, unsigned column, const char *fmt, va_list ap)
+box_load_error(struct sp_load *load, const char *file, unsigned line, unsigned column,
+	const char *fmt, va_list ap)
 {
 	char *text = load->box->errors;
 	size_t len = strlen(text);
@@ -190,8 +192,7 @@ box_body_get(struct sp_ctx *ctx, int64_t offset, struct sp_span *ret)
 	return SP_OK;
 }
 
-static const struct sp_host box_host = {
-	.abi_major = SP_ABI_MAJOR,
+static const struct sp_host box_host = { .abi_major = SP_ABI_MAJOR,
 	.abi_minor = SP_ABI_MINOR,
 	.size = sizeof(struct sp_host),
 	.load_error = box_load_error,
@@ -203,21 +204,23 @@ static const struct sp_host box_host = {
 	.log = box_log,
 	.now_ms = box_now_ms,
 	.header_get = box_header_get,
-	.body_get = box_body_get
-};
+	.body_get = box_body_get };
 
 /* ---- the life of a use ---------------------------------------------------------------------- */
 
 /* Calls load(); conf and entries stay the test's. */
 static inline enum sp_status
-box_init(struct box *box, const struct sp_filter *f, void *conf, struct sp_entry *entries, size_t count)
+box_init(struct box *box, const struct sp_filter *f, void *conf, struct sp_entry *entries,
+	size_t count)
 {
 	struct sp_load load = { box };
 
 	memset(box, 0, sizeof(*box));
 	box->filter = f;
 	box->now_ms = 1000000;
-	box->ctx = (struct sp_ctx){ .host = &box_host, .conf = conf, .entries = entries, .entry_count = count };
+	box->ctx = (struct sp_ctx){
+		.host = &box_host, .conf = conf, .entries = entries, .entry_count = count
+	};
 	box->ctx.session = f->session_size > 0 ? box_take(box, f->session_size) : NULL;
 	return f->load != NULL ? f->load(&load, &box_host, conf, entries, count) : SP_OK;
 }
@@ -273,8 +276,10 @@ box_helo(struct box *box, const char *name)
 static inline enum sp_status
 box_mail(struct box *box, int64_t size)
 {
-	struct sp_mail ev = { .address = box_span("a@example.org"), .local = box_span("a"),
-		.domain = box_span("example.org"), .size = size };
+	struct sp_mail ev = { .address = box_span("a@example.org"),
+		.local = box_span("a"),
+		.domain = box_span("example.org"),
+		.size = size };
 
 	box->ctx.tx = box->filter->tx_size > 0 ? box_take(box, box->filter->tx_size) : NULL;
 	return box->filter->on_mail != NULL ? box->filter->on_mail(&box->ctx, &ev) : SP_OK;
@@ -318,9 +323,9 @@ box_set_message(struct box *box, struct sp_span text)
 		for (colon = 0; colon < h->field.len && h->field.ptr[colon] != ':'; colon++)
 			;
 		h->name = (struct sp_span){ h->field.ptr, colon };
-		h->value = colon < h->field.len
-			? (struct sp_span){ h->field.ptr + colon + 1, h->field.len - colon - 1 }
-			: (struct sp_span){ NULL, 0 };
+		h->value = colon < h->field.len ? (struct sp_span){ h->field.ptr + colon + 1,
+			h->field.len - colon - 1 }
+						: (struct sp_span){ NULL, 0 };
 		h->index = box->field_count;
 		if (colon < h->field.len && box->field_count + 1 < BOX_FIELDS_MAX)
 			box->field_count++;

@@ -58,18 +58,22 @@ test_rule_sentences(void **state)
 	char text[256];
 
 	(void)state;
-	snprintf(text, sizeof(text), "abi_major.so is for filter ABI %d.0, this Sallyport has %d.%d: rebuild it",
+	snprintf(text, sizeof(text),
+		"abi_major.so is for filter ABI %d.0, this Sallyport has %d.%d: rebuild it",
 		SP_ABI_MAJOR + 1, SP_ABI_MAJOR, SP_ABI_MINOR);
 	assert_refused("abi_major", text);
 	snprintf(text, sizeof(text),
-		"abi_minor.so needs filter ABI %d.%d, this Sallyport has %d.%d: use a newer Sallyport",
+		"abi_minor.so needs filter ABI %d.%d, this Sallyport has %d.%d: use a newer "
+		"Sallyport",
 		SP_ABI_MAJOR, SP_ABI_MINOR + 8, SP_ABI_MAJOR, SP_ABI_MINOR);
 	assert_refused("abi_minor", text);
 	snprintf(text, sizeof(text),
-		"abi_short.so: its descriptor has 16 octets, ABI %d.%d has at least %u: it was built wrongly",
+		"abi_short.so: its descriptor has 16 octets, ABI %d.%d has at least %u: it was "
+		"built wrongly",
 		SP_ABI_MAJOR, SP_ABI_MINOR, (unsigned)SP_FILTER_SIZE_MIN);
 	assert_refused("abi_short", text);
-	assert_refused("abi_name", "abi_name.so: its descriptor is named 'other', not 'abi_name': it was built wrongly");
+	assert_refused("abi_name", "abi_name.so: its descriptor is named 'other', not 'abi_name': "
+				   "it was built wrongly");
 }
 
 /* One octet decides. */
@@ -82,14 +86,16 @@ test_size_boundary(void **state)
 	(void)state;
 	f.size = SP_FILTER_SIZE_MIN;
 	assert_int_equal(loader_check("edge.so", "edge", &f, &err), SP_OK);
-	f.size = SP_FILTER_SIZE_MIN + 64; /* an additive change of our own minor: known part only is read */
+	f.size = SP_FILTER_SIZE_MIN +
+		 64; /* an additive change of our own minor: known part only is read */
 	assert_int_equal(loader_check("edge.so", "edge", &f, &err), SP_OK);
 	f.size = SP_FILTER_SIZE_MIN - 1;
 	assert_int_equal(loader_check("edge.so", "edge", &f, &err), SP_NONE);
 	f.size = SP_FILTER_SIZE_MIN;
 	f.name = NULL;
 	assert_int_equal(loader_check("edge.so", "edge", &f, &err), SP_NONE);
-	assert_string_equal(err, "edge.so: its descriptor is named '', not 'edge': it was built wrongly");
+	assert_string_equal(
+		err, "edge.so: its descriptor is named '', not 'edge': it was built wrongly");
 }
 
 static void
@@ -99,8 +105,8 @@ test_not_modules(void **state)
 	const char *err = NULL;
 
 	(void)state;
-	assert_refused("abi_symbol",
-		"abi_symbol.so has no symbol sp_filter_abi_symbol: it is not a filter module of that name");
+	assert_refused("abi_symbol", "abi_symbol.so has no symbol sp_filter_abi_symbol: it is not "
+				     "a filter module of that name");
 	assert_int_equal(loader_find(NULL, "abi_link", &f, &err), SP_NONE);
 	assert_non_null(strstr(err, "it cannot be loaded: "));
 	assert_non_null(strstr(err, "nobody_has_this"));
@@ -110,18 +116,20 @@ test_not_modules(void **state)
 static void
 test_names_are_not_paths(void **state)
 {
-	static const char *const bad[] = { "", "../abi_good", "abi-good", "9lives", "a b", "abi_good.so" };
+	static const char *const bad[] = { "", "../abi_good", "abi-good", "9lives", "a b",
+		"abi_good.so" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		assert_refused(bad[i], "a filter's name has letters, digits and '_' only, at most 64");
+		assert_refused(
+			bad[i], "a filter's name has letters, digits and '_' only, at most 64");
 }
 
 static void
 test_names_sorted(void **state)
 {
-	static const char *const want[] = { "abi_good", "abi_link", "abi_major", "abi_minor", "abi_name", "abi_older",
-		"abi_short", "abi_symbol" };
+	static const char *const want[] = { "abi_good", "abi_link", "abi_major", "abi_minor",
+		"abi_name", "abi_older", "abi_short", "abi_symbol" };
 	const char *const *names = loader_names(NULL);
 	size_t count = 0, found = 0;
 
@@ -143,7 +151,8 @@ test_path_order(void **state)
 
 	(void)state;
 	loader_path("/nowhere/given");
-	assert_refused("no_such", "there is no no_such.so in /nowhere/at/all, " MODULES ", /nowhere/given");
+	assert_refused("no_such",
+		"there is no no_such.so in /nowhere/at/all, " MODULES ", /nowhere/given");
 	assert_int_equal(loader_find(NULL, "abi_good", &f, &err), SP_OK);
 }
 

@@ -1,5 +1,6 @@
 /*
- * inspect_rate.c - the module "rate": GCRA, keys, the shared table, what is unknown and what is absent.
+ * inspect_rate.c - the module "rate": GCRA, keys, the shared table, what is unknown and what is
+ * absent.
  */
 #include "tests/unit/filter_host.h"
 
@@ -52,7 +53,8 @@ world_load(struct world *w, enum count count, enum sp_stage keys)
 	w->entry.count = count;
 	w->entry.v4 = 32;
 	w->entry.v6 = 64;
-	w->entries[0] = (struct sp_entry){ "per_key", &w->entry, rate_entry_stage(&w->entry, keys) };
+	w->entries[0] =
+		(struct sp_entry){ "per_key", &w->entry, rate_entry_stage(&w->entry, keys) };
 	return box_init(&w->box, &sp_filter_rate, &w->conf, w->entries, 1);
 }
 
@@ -114,8 +116,8 @@ test_default_burst_is_count(void **state)
 static void
 test_extreme_rates(void **state)
 {
-	static const struct sp_rate rates[] = { { 1, 86400000, 0 }, { UINT64_MAX, 1, 0 }, { 1, UINT64_MAX, 0 },
-		{ 1000000000, 1000, UINT64_MAX } };
+	static const struct sp_rate rates[] = { { 1, 86400000, 0 }, { UINT64_MAX, 1, 0 },
+		{ 1, UINT64_MAX, 0 }, { 1000000000, 1000, UINT64_MAX } };
 	struct rate_entry e = { .burst = 1000000000 };
 
 	(void)state;
@@ -210,7 +212,8 @@ test_unknown_and_absent(void **state)
 	w.ref.value.u.text = (struct sp_span){ w.box.errors, KEY_MAX };
 	assert_int_equal(box_mail(&w.box, -1), SP_OK);
 	assert_null(box_fact(&w.box, 0, FACT_OVER));
-	assert_string_equal(w.box.logs, "per_key: a key of more than 1024 octets cannot be counted\n");
+	assert_string_equal(
+		w.box.logs, "per_key: a key of more than 1024 octets cannot be counted\n");
 	box_fini(&w.box, &w.conf, w.entries);
 }
 
@@ -296,8 +299,8 @@ test_refused_at_load(void **state)
 	(void)state;
 	memset(&w, 0, sizeof(w));
 	assert_int_equal(world_load(&w, COUNT_CONNECTIONS, SP_MAIL), SP_INVALID);
-	assert_string_equal(w.box.errors,
-		"per_key: connections are counted by facts known at connect or helo; its key is known later\n");
+	assert_string_equal(w.box.errors, "per_key: connections are counted by facts known at "
+					  "connect or helo; its key is known later\n");
 	box_fini(&w.box, &w.conf, w.entries);
 	memset(&w, 0, sizeof(w));
 	assert_int_equal(world_load(&w, COUNT_RECIPIENTS, SP_EOM), SP_INVALID);
@@ -354,7 +357,9 @@ test_flood_keeps_the_guilty(void **state)
 		assert_false(rate_table_add(t, guilty, limit, 5000, false).over);
 	assert_true(rate_table_add(t, guilty, limit, 5000, false).over);
 	for (uint32_t i = 0; i < 200000; i++)
-		assert_false(rate_table_add(t, rate_table_hash(t, &i, sizeof(i)), limit, 5000, false).over);
+		assert_false(
+			rate_table_add(t, rate_table_hash(t, &i, sizeof(i)), limit, 5000, false)
+				.over);
 	assert_true(rate_table_add(t, guilty, limit, 5000, false).over);
 	free(t);
 }
@@ -367,18 +372,21 @@ test_workers_share(void **state)
 	struct {
 		_Atomic int passed;
 	} *sum = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	struct rate_table *t = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct rate_table *t =
+		mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	const struct rate_limit limit = { 1000000000, 5000 * INT64_C(1000000000) };
 	pid_t child[4];
 
 	(void)state;
 	assert_int_equal(rate_table_init(t, 64), SP_OK);
-	rate_table_add(t, 7, limit, 1, false); /* the slot exists: two at once never take it twice */
+	rate_table_add(
+		t, 7, limit, 1, false); /* the slot exists: two at once never take it twice */
 	for (int c = 0; c < 4; c++) {
 		child[c] = fork();
 		if (child[c] == 0) {
 			for (int i = 0; i < 5000; i++)
-				atomic_fetch_add(&sum->passed, !rate_table_add(t, 7, limit, 1, false).over);
+				atomic_fetch_add(
+					&sum->passed, !rate_table_add(t, 7, limit, 1, false).over);
 			_exit(0);
 		}
 	}

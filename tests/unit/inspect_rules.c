@@ -1,16 +1,12 @@
 /*
- * inspect_rules.c - the module "rules": its file, its limits, its windows, and that the prefilter changes nothing.
+ * inspect_rules.c - the module "rules": its file, its limits, its windows.
  */
 #include "tests/unit/filter_host.h"
 
-#include <dirent.h>
 #include <unistd.h>
 
-#include "filters/rules/literal.c"
-#include "filters/rules/match.c"
-#include "filters/rules/parse.c"
-#include "filters/rules/prefilter.c"
 #include "filters/rules/rules.c"
+#include "tests/unit/rules_text.h"
 
 static struct sp_value
 fact(const struct box *box, unsigned which)
@@ -22,23 +18,6 @@ fact(const struct box *box, unsigned which)
 }
 
 /* ---- the file ------------------------------------------------------------------------------- */
-
-struct faults {
-	char text[8192];
-};
-
-__attribute__((format(printf, 4, 0))) static void
-faults_add(void *arg, unsigned line, unsigned column, const char *fmt, va_list ap)
-{
-	struct faults *f = arg;
-	size_t len = strlen(f->text);
-
-	snprintf(f->text + len, sizeof(f->text) - len, "%u:%u: ", line, column);
-	len = strlen(f->text);
-	vsnprintf(f->text + len, sizeof(f->text) - len, fmt, ap);
-	len = strlen(f->text);
-	snprintf(f->text + len, sizeof(f->text) - len, "\n");
-}
 
 static void
 assert_faults(const char *text, const char *want)
@@ -91,12 +70,14 @@ test_file_faults(void **state)
 	assert_faults("9A 1 body /x/\nA- 1 body /x/\n",
 		"1:1: a rule's name has letters, digits and '_' only, a letter first\n"
 		"2:2: a rule's name has letters, digits and '_' only, a letter first\n");
-	assert_faults("A x body /x/\nB 1. body /x/\nC .5 body /x/\nD 1234567 body /x/\nE\nF - body /x/\nG 1e3 body /x/\n",
+	assert_faults("A x body /x/\nB 1. body /x/\nC .5 body /x/\nD 1234567 body /x/\nE\nF - body "
+		      "/x/\nG 1e3 body /x/\n",
 		"1:3: expected a score such as 2.5 or -1\n2:3: expected a score such as 2.5 or -1\n"
 		"3:3: expected a score such as 2.5 or -1\n4:3: expected a score such as 2.5 or -1\n"
 		"5:2: expected a score such as 2.5 or -1\n6:3: expected a score such as 2.5 or -1\n"
 		"7:3: expected a score such as 2.5 or -1\n");
-	assert_faults("A 1 boddy /x/\nB 1 header /x/\nC 1 header Subject: /x/\nD 1 body x\nE 1 body /x\nF 1 body /x\\/\n",
+	assert_faults("A 1 boddy /x/\nB 1 header /x/\nC 1 header Subject: /x/\nD 1 body x\nE 1 "
+		      "body /x\nF 1 body /x\\/\n",
 		"1:5: expected 'header' or 'body'\n"
 		"2:12: expected the name of a header field, or '*' for all\n"
 		"3:12: a header field has no such name; it is written without its colon\n"
@@ -106,14 +87,16 @@ test_file_faults(void **state)
 	assert_faults("A 1 body /x/iq\nB 1 body /x/ i\n",
 		"1:14: the flags of an expression are i, m, s and x\n"
 		"2:14: nothing may follow an expression but a comment\n");
-	assert_faults("A 1 body /x/\nB 1 body /y/\nA 2 body /z/\n", "3:1: 'A' is already the name of the rule in line 1\n");
+	assert_faults("A 1 body /x/\nB 1 body /y/\nA 2 body /z/\n",
+		"3:1: 'A' is already the name of the rule in line 1\n");
 }
 
 static void
 test_file_expression_faults(void **state)
 {
 	(void)state;
-	assert_faults("A 1 body /a(b/\nOK 1 body /x/\nB 1 header Subject /x[y/\nC 1 body /*/ \nD oops\n",
+	assert_faults(
+		"A 1 body /a(b/\nOK 1 body /x/\nB 1 header Subject /x[y/\nC 1 body /*/ \nD oops\n",
 		"5:3: expected a score such as 2.5 or -1\n"
 		"1:14: this is no expression: missing closing parenthesis\n"
 		"3:24: this is no expression: missing terminating ] for character class\n"
@@ -125,22 +108,23 @@ test_file_expression_faults(void **state)
 static void
 test_file_limits(void **state)
 {
-	char *text = calloc(1, RULES_MAX * 32 + 64), name[RULES_NAME_MAX + 2];
+	const size_t room = RULES_MAX * 32 + 64;
+	char *text = calloc(1, room), name[RULES_NAME_MAX + 2];
 	size_t len = 0;
 
 	(void)state;
 	for (int i = 0; i < RULES_MAX; i++)
-		len += (size_t)sprintf(text + len, "R%d 1 body /abcd%d/\n", i, i);
+		len = append(text, room, len, "R%d 1 body /abcd%d/\n", i, i);
 	assert_faults(text, "");
-	sprintf(text + len, "ONE_MORE 1 body /x/");
+	append(text, room, len, "ONE_MORE 1 body /x/");
 	assert_faults(text, "10001:1: a file has at most 10000 rules\n");
 	memset(name, 'N', sizeof(name));
 	name[RULES_NAME_MAX] = '\0';
-	sprintf(text, "%s 1 body /x/", name);
+	append(text, room, 0, "%s 1 body /x/", name);
 	assert_faults(text, "");
 	name[RULES_NAME_MAX] = 'N';
 	name[RULES_NAME_MAX + 1] = '\0';
-	sprintf(text, "%s 1 body /x/", name);
+	append(text, room, 0, "%s 1 body /x/", name);
 	assert_faults(text, "1:1: a rule's name has at most 64 characters\n");
 	memset(text, 'x', RULES_LINE_MAX);
 	memcpy(text, "A 1 body /", 10);
@@ -210,12 +194,14 @@ test_header_and_body(void **state)
 
 	(void)state;
 	assert_int_equal(world_load(&w, "SUBJ 3.0 header subject /^viagra now$/i\n"
-				       "ANY -0.5 header * /^X-[a-z]+: spammer/i\n"
-				       "BODY 2.25 body /unsubscribe.{0,40}casino/is\n"
-				       "LINE 1 body /^hello$/m\n"
-				       "EMPTY 1 header X-Empty /^$/\n"),
+					"ANY -0.5 header * /^X-[a-z]+: spammer/i\n"
+					"BODY 2.25 body /unsubscribe.{0,40}casino/is\n"
+					"LINE 1 body /^hello$/m\n"
+					"EMPTY 1 header X-Empty /^$/\n"),
 		SP_OK);
-	assert_hits(&w, "Subject:  Viagra\r\n now \r\nX-Mailer: Spammer\r\n\r\nx\r\nhello\r\nUnsubscribe\r\n casino\r\n",
+	assert_hits(&w,
+		"Subject:  Viagra\r\n now \r\nX-Mailer: "
+		"Spammer\r\n\r\nx\r\nhello\r\nUnsubscribe\r\n casino\r\n",
 		"SUBJ,ANY,BODY,LINE");
 	assert_true(fact(&w.box, FACT_SCORE).u.real == 5.75);
 	assert_int_equal(fact(&w.box, FACT_COUNT).u.integer, 4);
@@ -235,13 +221,17 @@ test_load_errors(void **state)
 
 	(void)state;
 	assert_int_equal(world_load(&w, "A 1 body /(/\n\nB x\n"), SP_INVALID);
-	snprintf(want, sizeof(want), "%s:3:3: expected a score such as 2.5 or -1\n%s:1:12: this is no expression: "
-				     "missing closing parenthesis\n", w.path, w.path);
+	snprintf(want, sizeof(want),
+		"%s:3:3: expected a score such as 2.5 or -1\n%s:1:12: this is no expression: "
+		"missing closing parenthesis\n",
+		w.path, w.path);
 	assert_string_equal(w.box.errors, want);
 	unlink(w.path);
 	w.box.errors[0] = '\0';
-	assert_int_equal(rules_load(&(struct sp_load){ &w.box }, &box_host, &w.conf, NULL, 0), SP_INVALID);
-	snprintf(want, sizeof(want), "%s:0:0: it cannot be read: No such file or directory\n", w.path);
+	assert_int_equal(
+		rules_load(&(struct sp_load){ &w.box }, &box_host, &w.conf, NULL, 0), SP_INVALID);
+	snprintf(want, sizeof(want), "%s:0:0: it cannot be read: No such file or directory\n",
+		w.path);
 	assert_string_equal(w.box.errors, want);
 	box_fini(&w.box, &w.conf, NULL);
 }
@@ -254,7 +244,9 @@ test_bomb_is_unknown(void **state)
 	char text[256] = "Subject: ";
 
 	(void)state;
-	assert_int_equal(world_load(&w, "GOOD 1 header Subject /aaa/\nBOMB 1 header Subject /^(a+)+$/\n"), SP_OK);
+	assert_int_equal(
+		world_load(&w, "GOOD 1 header Subject /aaa/\nBOMB 1 header Subject /^(a+)+$/\n"),
+		SP_OK);
 	memset(text + 9, 'a', 60);
 	memcpy(text + 69, "b\r\n\r\n", 6);
 	assert_int_equal(message(&w, text), SP_LIMIT);
@@ -305,7 +297,8 @@ test_jit_stack_overflow(void **state)
 	assert_int_equal(world_load(&w, "DEEP 1 body /^(\\((?1)*\\))$/\n"), SP_OK);
 	assert_int_equal(message(&w, text), SP_LIMIT);
 	assert_int_equal(w.box.stated_count, 0);
-	assert_string_equal(w.box.logs, "rule DEEP: matching depth limit exceeded\n"); /* the interpreter's word */
+	assert_string_equal(w.box.logs,
+		"rule DEEP: matching depth limit exceeded\n"); /* the interpreter's word */
 	assert_hits(&w, "A:\r\n\r\n((()()))", "DEEP");
 	world_fini(&w);
 	free(text);
@@ -323,12 +316,16 @@ test_windows(void **state)
 	struct world w;
 
 	(void)state;
-	assert_int_equal(world_load(&w, "SPAN 1 body /needle.{0,2000}thread/s\nBEHIND 1 body /(?<=\\nxxx)needle/\n"
-				       "START 1 body /\\Aneedle/\nEND 1 body /thread\\r\\n\\z/\nLAST 1 body /thread$/\n"
-				       "NEVER 1 body /needle(?!x)/\n"),
+	assert_int_equal(
+		world_load(&w,
+			"SPAN 1 body /needle.{0,2000}thread/s\nBEHIND 1 body /(?<=\\nxxx)needle/\n"
+			"START 1 body /\\Aneedle/\nEND 1 body /thread\\r\\n\\z/\nLAST 1 body "
+			"/thread$/\n"
+			"NEVER 1 body /needle(?!x)/\n"),
 		SP_OK);
 	for (size_t p = 0; p < 4; p++)
-		for (size_t at = 65536 - 3000; at < 290000; at += at % 65536 > 60000 || at % 65536 < 6000 ? 211 : 9973) {
+		for (size_t at = 65536 - 3000;
+			at<290000; at += at % 65536> 60000 || at % 65536 < 6000 ? 211 : 9973) {
 			memset(text, 'x', total);
 			memcpy(text, "A:\r\n\r\n", 6);
 			memcpy(text + at - 4, "\nxxxneedlex", 11);
@@ -395,7 +392,7 @@ test_many_hits_are_cut(void **state)
 
 	(void)state;
 	for (int i = 0; i < 200; i++)
-		len += (size_t)sprintf(rules + len, "A_RATHER_LONG_NAME_%03d 1 body /x/\n", i);
+		len = append(rules, 200 * 64, len, "A_RATHER_LONG_NAME_%03d 1 body /x/\n", i);
 	assert_int_equal(world_load(&w, rules), SP_OK);
 	assert_int_equal(message(&w, "A:\r\n\r\nx"), SP_OK);
 	assert_int_equal(fact(&w.box, FACT_COUNT).u.integer, 200);
@@ -403,270 +400,6 @@ test_many_hits_are_cut(void **state)
 	assert_true(v.u.text.len <= HITS_MAX);
 	assert_memory_equal(v.u.text.ptr + v.u.text.len - 4, ",...", 4);
 	world_fini(&w);
-	free(rules);
-}
-
-/* ---- literals ------------------------------------------------------------------------------- */
-
-static void
-assert_literals(const char *pattern, const char *want)
-{
-	struct literal_set set;
-	char text[LITERALS_MAX * (LITERAL_MAX + 1) + 1] = "";
-
-	if (literal_find(box_span(pattern), false, &set))
-		for (size_t i = 0; i < set.count; i++) {
-			size_t len = strlen(text);
-
-			snprintf(text + len, sizeof(text) - len, "%s%.*s", i > 0 ? "|" : "", (int)set.items[i].len,
-				set.items[i].text);
-		}
-	assert_string_equal(text, want);
-}
-
-static void
-test_literals(void **state)
-{
-	static const char *const cases[][2] = {
-		{ "Viagra", "viagra" }, { "abc", "" }, { "viagra|cialis", "viagra|cialis" }, { "viagra|abc", "" },
-		{ "(?:viagra|cialis)?", "" }, { "(viagra|cialis)+ now", "viagra|cialis" }, { "abcd?ef", "" },
-		{ "abcd*efgh", "efgh" }, { "abcd+efgh", "defgh" }, { "abc{0,2}defg", "defg" }, { "abc{2}defg", "cdefg" },
-		{ "abcd{x}", "" }, { "abcd{,3}", "" }, { "a\\x62cd", "abcd" }, { "a\\x6", "" }, { "abcd\\x{41}", "" },
-		{ "\\bviagra\\b", "viagra" }, { "\\d+viagra", "viagra" }, { "[abcd]efgh", "efgh" }, { "[]abcd]efgh", "efgh" },
-		{ "[^]abcd]efgh", "efgh" }, { "[[:alpha:]]efgh", "efgh" }, { "[\\]abcd]efgh", "efgh" }, { "[[:]efgh", "efgh" },
-		{ "(?=abcd)e", "" }, { "(?!abcdef)ghij", "ghij" }, { "(?<=abcd)e", "" }, { "(?<!abcd)efgh", "efgh" },
-		{ "(?<n>abcd)", "abcd" }, { "(?P<n>abcd)", "abcd" }, { "(?'n'abcd)", "abcd" }, { "(?i)abcd", "abcd" },
-		{ "(?i:abcd)", "abcd" }, { "(?x) a b c d", "" }, { "(?#abcd)efgh", "" }, { "(?(1)abcd|efgh)ijkl", "" },
-		{ "(*MARK:a)abcd", "" }, { "abcd(*ACCEPT)efgh", "" }, { "\\Qabcd\\E", "" }, { "ab\\Kcdef", "" },
-		{ "abcd\\1efgh", "abcd" }, { "(abcd)\\1234", "abcd" }, { "a.b", "" }, { "(?:(?:abcd)?e)?", "" },
-		{ "(?:abcd){0}", "" }, { "(?:abcd){0,1}efgh", "efgh" }, { "(?>abcd)", "abcd" }, { "(?R)?abcd", "abcd" },
-		{ "(?&n)(?<n>abcd)", "abcd" }, { "a\\.b\\/c", "a.b/c" }, { "\\pLabcd", "" }, { "abcd\\cAefgh", "" },
-		{ "(?|abcd|efgh)", "abcd|efgh" }, { "", "" }, { "abcd|", "" }, { "(?:abcd|)", "" }, { "^$", "" },
-		{ "foo(?:bar|quux)longerone", "longerone" }, { "a\\nbcd", "a\nbcd" }, { "(?C1)abcd", "" },
-		{ "abcd++efgh", "defgh" }, { "abcd??efgh", "efgh" }
-	};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		assert_literals(cases[i][0], cases[i][1]);
-}
-
-/* ---- the prefilter changes nothing ------------------------------------------------------------ */
-
-static void
-scan_all(const struct rule_set *set, struct box *box, bool direct, uint8_t *hit)
-{
-	struct rule_scan s = { .set = set, .hit = hit, .budget_ns = INT64_MAX / 2, .direct = direct };
-	struct sp_span body = box->body;
-
-	s.candidate = calloc(1, rule_set_count(set) + 1);
-	memset(hit, 0, rule_set_count(set));
-	for (size_t i = 0; i < box->field_count; i++)
-		assert_int_equal(rule_scan_field(&s, box->fields[i].field, box->fields[i].name.len), SP_OK);
-	if (body.len > RULES_WINDOW)
-		body.len = RULES_WINDOW;
-	if (rule_scan_window(&s, body, true, true) != SP_OK)
-		fail_msg("%.*s: %s", (int)s.failed->name.len, s.failed->name.ptr, s.why);
-	free(s.candidate);
-}
-
-static size_t
-assert_same(const struct rule_set *set, struct box *box)
-{
-	size_t count = rule_set_count(set), hits = 0;
-	uint8_t *filtered = malloc(count + 1), *direct = malloc(count + 1);
-
-	scan_all(set, box, false, filtered);
-	scan_all(set, box, true, direct);
-	for (size_t i = 0; i < count; i++) {
-		const struct rule *r = rule_set_rule(set, i);
-
-		if (filtered[i] != direct[i])
-			fail_msg("%.*s: %d with the prefilter, %d without", (int)r->pattern.len, r->pattern.ptr, filtered[i],
-				direct[i]);
-		hits += direct[i];
-	}
-	free(filtered);
-	free(direct);
-	return hits;
-}
-
-/* Random expressions over a small alphabet, against random texts made of the same pieces. */
-static void
-test_same_at_random(void **state)
-{
-	static const char *const pieces[] = { "abcd", "(?:abcd|bcda)", "ab", "[a-c]", "d?", "(?:ab)?", "a+", "\\x61", ".", "b{2}",
-		"(?=ab)", "|", "\\b", "c*", "(cdab|dabc)+", "ABCD", "(?i:DaBc)", "(?!cd)", "b{1,3}" };
-	char *rules = calloc(1, 400 * 128), text[512];
-	struct faults faults = { "" };
-	struct rules_report report = { faults_add, &faults };
-	struct rule_set *set;
-	struct box box = { .now_ms = 0 };
-	enum sp_status st;
-	size_t len = 0, hits = 0;
-
-	(void)state;
-	srandom(1);
-	for (int i = 0; i < 400; i++) {
-		len += (size_t)sprintf(rules + len, "R%d 1 body /", i);
-		for (long n = 1 + random() % 6; n > 0; n--)
-			len += (size_t)sprintf(rules + len, "%s", pieces[(size_t)random() % (sizeof(pieces) / sizeof(pieces[0]))]);
-		len += (size_t)sprintf(rules + len, "/%s\n", random() % 2 ? "i" : "");
-	}
-	set = rule_set_new(box_span(rules), &report, &st);
-	assert_string_equal(faults.text, "");
-	for (int i = 0; i < 2000; i++) {
-		size_t n = (size_t)random() % 40;
-
-		for (size_t at = 0; at < n; at++)
-			text[at] = "abcdABCD \n"[random() % 10];
-		box.body = (struct sp_span){ text, n };
-		hits += assert_same(set, &box);
-	}
-	assert_true(hits > 10000);
-	rule_set_free(&set);
-	free(rules);
-}
-
-/* The text of a JSON string member of a line, unescaped; false: it has none, or odd characters. */
-static bool
-json_text(const char *line, const char *member, char *ret, size_t room)
-{
-	const char *p = strstr(line, member);
-	size_t len = 0;
-
-	if (p == NULL)
-		return false;
-	for (p += strlen(member); *p != '"'; p++) {
-		if (*p == '\\' && strchr("\"\\/", *++p) == NULL)
-			return false;
-		if (len + 2 >= room || (unsigned char)*p < ' ')
-			return false;
-		ret[len++] = *p;
-	}
-	ret[len] = '\0';
-	return true;
-}
-
-/* Patterns are written between slashes here, so a slash of their own needs its backslash. */
-static size_t
-pattern_write(char *to, const char *pattern)
-{
-	size_t len = 0;
-
-	for (const char *p = pattern; *p != '\0'; p++) {
-		if (*p == '/')
-			to[len++] = '\\';
-		to[len++] = *p;
-		if (*p == '\\' && p[1] != '\0')
-			to[len++] = *++p;
-	}
-	return len;
-}
-
-static char *
-corpus_rules(size_t *ret_count)
-{
-	FILE *f = fopen(SALLYPORT_DATA "/spamassassin-rules/rules.jsonl", "re");
-	char *rules = calloc(1, RULES_FILE_MAX), line[32768], pattern[8192], flags[16], *p;
-	size_t len = 0, count = 0;
-
-	if (f == NULL) {
-		free(rules);
-		return NULL;
-	}
-	while (fgets(line, sizeof(line), f) != NULL) {
-		bool header = strstr(line, "\"type\": \"header\"") != NULL;
-
-		if (strstr(line, "\"pcre2\": \"ok\"") == NULL || !json_text(line, "\"pattern\": \"", pattern, sizeof(pattern)) ||
-			strlen(pattern) > 3000)
-			continue;
-		if (!json_text(line, "\"flags\": \"", flags, sizeof(flags)))
-			flags[0] = '\0';
-		len += (size_t)sprintf(rules + len, "R%zu 1 %s /", count++, header ? "header *" : "body");
-		len += pattern_write(rules + len, pattern);
-		rules[len++] = '/';
-		for (p = flags; *p != '\0'; p++)
-			if (strchr("imsx", *p) != NULL && strchr(p + 1, *p) == NULL)
-				rules[len++] = *p;
-		rules[len++] = '\n';
-	}
-	fclose(f);
-	*ret_count = count;
-	return rules;
-}
-
-/* A file with CRLF line ends; null: it cannot be read. */
-static char *
-message_read(const char *path, size_t *ret_len)
-{
-	FILE *f = fopen(path, "re");
-	char *text;
-	size_t room = 400000;
-	int c, last = 0;
-
-	if (f == NULL)
-		return NULL;
-	text = malloc(room);
-	for (*ret_len = 0; *ret_len + 2 < room && (c = fgetc(f)) != EOF; last = c) {
-		if (c == '\n' && last != '\r')
-			text[(*ret_len)++] = '\r';
-		text[(*ret_len)++] = (char)c;
-	}
-	fclose(f);
-	return text;
-}
-
-static size_t
-assert_same_folder(const struct rule_set *set, const char *folder, size_t *messages)
-{
-	DIR *dir = opendir(folder);
-	const struct dirent *entry;
-	struct box *box = calloc(1, sizeof(*box));
-	size_t hits = 0;
-
-	while (dir != NULL && (entry = readdir(dir)) != NULL) {
-		char path[1024], *text = NULL;
-		size_t len = 0;
-
-		if (entry->d_name[0] == '.')
-			continue;
-		snprintf(path, sizeof(path), "%s/%s", folder, entry->d_name);
-		if (entry->d_type == DT_REG)
-			text = message_read(path, &len);
-		if (text == NULL)
-			continue;
-		box_set_message(box, (struct sp_span){ text, len });
-		hits += assert_same(set, box);
-		(*messages)++;
-		free(text);
-	}
-	if (dir != NULL)
-		closedir(dir);
-	free(box);
-	return hits;
-}
-
-static void
-test_same_on_real_rules(void **state)
-{
-	struct faults faults = { "" };
-	struct rules_report report = { faults_add, &faults };
-	size_t count = 0, messages = 0, hits;
-	char *rules = corpus_rules(&count);
-	struct rule_set *set;
-	enum sp_status st;
-
-	(void)state;
-	if (rules == NULL)
-		skip();
-	set = rule_set_new(box_span(rules), &report, &st);
-	assert_string_equal(faults.text, "");
-	hits = assert_same_folder(set, SALLYPORT_DATA "/mail-sa-testdata/nice", &messages);
-	hits += assert_same_folder(set, SALLYPORT_DATA "/mail-sa-testdata/spam", &messages);
-	print_message("%zu rules, %zu always tried; %zu messages, %zu hits\n", count, rule_set_unfiltered(set), messages, hits);
-	assert_true(rule_set_unfiltered(set) * 2 < count);
-	rule_set_free(&set);
 	free(rules);
 }
 
@@ -687,9 +420,6 @@ main(void)
 		cmocka_unit_test(test_window_edges),
 		cmocka_unit_test(test_body_limit),
 		cmocka_unit_test(test_many_hits_are_cut),
-		cmocka_unit_test(test_literals),
-		cmocka_unit_test(test_same_at_random),
-		cmocka_unit_test(test_same_on_real_rules),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,11 +28,13 @@ world_new(struct world *w)
 	w->confs[SUBJECT] = (struct size_entry){ .header = span("subject"), .limit = 20 };
 	w->confs[FROM] = (struct size_entry){ .header = span("From"), .count = 1 };
 	w->confs[ALL] = (struct size_entry){ .header = span("*"), .limit = 1000, .count = 3 };
-	w->confs[LISTS] = (struct size_entry){ .rcpt = span("lists.example.com"), .limit = 1000, .count = 2 };
+	w->confs[LISTS] =
+		(struct size_entry){ .rcpt = span("lists.example.com"), .limit = 1000, .count = 2 };
 	w->confs[BOB] = (struct size_entry){ .rcpt = span("bob@example.com"), .limit = 500 };
 	w->confs[BELOW] = (struct size_entry){ .rcpt = span(".example.com"), .count = 1 };
 	for (size_t i = 0; i < ENTRIES; i++)
-		w->entries[i] = (struct sp_entry){ names[i], &w->confs[i], size_entry_stage(&w->confs[i], SP_CONNECT) };
+		w->entries[i] = (struct sp_entry){ names[i], &w->confs[i],
+			size_entry_stage(&w->confs[i], SP_CONNECT) };
 	assert_int_equal(box_init(&w->box, &sp_filter_size, NULL, w->entries, ENTRIES), SP_OK);
 }
 
@@ -145,7 +147,8 @@ test_fields(void **state)
 static void
 test_lines_in_any_pieces(void **state)
 {
-	static const char text[] = "Subject: x\r\n 0123456789012\r\n\r\nab\r\n01234567890123456789\r\n\r\nno end";
+	static const char text[] =
+		"Subject: x\r\n 0123456789012\r\n\r\nab\r\n01234567890123456789\r\n\r\nno end";
 	struct world w;
 
 	(void)state;
@@ -158,7 +161,8 @@ test_lines_in_any_pieces(void **state)
 		assert_int_equal(number(&w, -1, FACT_BODY), 34);
 	}
 	assert_int_equal(box_mail(&w.box, -1), SP_OK);
-	assert_int_equal(box_message(&w.box, span("Subject: x\r\n 0123456789012\r\n\r\nab\r\n")), SP_OK);
+	assert_int_equal(
+		box_message(&w.box, span("Subject: x\r\n 0123456789012\r\n\r\nab\r\n")), SP_OK);
 	assert_int_equal(number(&w, -1, FACT_LINE), 14); /* lines of the header count too */
 	assert_int_equal(box_mail(&w.box, -1), SP_OK);
 	assert_int_equal(box_message(&w.box, span("A: x\r\n\r\n0123456789")), SP_OK);
