@@ -154,7 +154,8 @@ copy_address(struct arena *a, const struct address *from, struct address *to, st
 static bool
 begin(struct inspect *i, const struct command_path *mail, int64_t budget_ms)
 {
-	const struct header_config header = { INSPECT_HEADER_OCTETS, INSPECT_HEADER_FIELDS };
+	size_t octets = i->client.header_octets > 0 ? i->client.header_octets : INSPECT_HEADER_OCTETS;
+	const struct header_config header = { octets, INSPECT_HEADER_FIELDS };
 	struct arena *arena = arena_new(INSPECT_TX_BLOCK, INSPECT_TX_MAX);
 	struct transaction *tx = arena == NULL ? NULL : arena_alloc(arena, sizeof(*tx));
 

@@ -26,6 +26,7 @@ struct inspect_client {
 	struct sp_ip ip;
 	uint16_t port;
 	struct sp_span listener; /* its name: the endpoint as written in the policy */
+	size_t header_octets;    /* of a message's header at most; 0: 256 KiB */
 	bool dry_run;            /* no trace in shared state; DNS is still asked */
 	bool shadow;             /* the whole policy is to have no effect: nothing is settled early, nothing is edited */
 };
