@@ -6,8 +6,9 @@
  * what a rule comes to hangs only on facts and on rules above it, so once is enough.  Which rules
  * may decide while others above are open is told in plan.c.
  *
- * When a verdict is given, every rule that is still open becomes "skipped", shadow rules too,
- * wherever they stand.  A shadow rule below that was decided at an earlier stage keeps its outcome.
+ * When a verdict is given, every rule that is still open becomes "skipped".  Only shadow rules above an
+ * accept or discard stay open, for the transaction goes on and they shall tell what they would have done.
+ * A shadow rule below that was decided at an earlier stage keeps its outcome.
  *
  * The walk lies in the caller's arena, and so do texts with templates filled in.  A walk that was
  * forked refers to texts in the first one's arena, which must live longer.
@@ -196,9 +197,25 @@ rule_walk(struct walk *w, const struct policy_rule *r)
 static void
 walk_skip(struct policy_eval *e)
 {
-	for (size_t i = 0; i < e->p->rule_count; i++)
+	bool goes_on = e->verdict.verdict == POLICY_ACCEPT || e->verdict.verdict == POLICY_DISCARD;
+
+	for (size_t i = 0; i < e->p->rule_count; i++) {
+		const struct policy_rule *r = e->p->rules[i];
+
+		if (goes_on && r->shadow && r->index < e->verdict.rule->index)
+			continue;
 		if (eval_outcome(e, i) == POLICY_RULE_WAITS)
 			state_set(e, i, POLICY_RULE_SKIPPED);
+	}
+}
+
+/* After an accept: what is still open is shadow rules above it. */
+static void
+walk_shadows(struct walk *w)
+{
+	for (size_t i = 0; i < w->e->verdict.rule->index; i++)
+		if (eval_outcome(w->e, i) == POLICY_RULE_WAITS)
+			rule_walk(w, w->e->p->rules[i]);
 }
 
 struct policy_verdict
@@ -206,8 +223,11 @@ policy_eval_stage(struct policy_eval *e, enum sp_stage stage, const struct polic
 {
 	struct walk w = { .e = e, .h = h };
 
-	if (e->verdict.verdict != POLICY_UNDECIDED)
+	if (e->verdict.verdict != POLICY_UNDECIDED) {
+		e->stage = stage;
+		walk_shadows(&w);
 		return e->verdict;
+	}
 	MUST(stage >= e->stage && stage < SP_STAGES);
 	e->stage = stage;
 	for (size_t i = 0; i < e->p->rule_count && e->verdict.verdict == POLICY_UNDECIDED; i++) {

@@ -104,20 +104,15 @@ explain_message(struct explain *x, struct inspect *i)
 	struct spool *spool = spool_new();
 	struct policy_verdict v = inspect_data(i, rt_deadline(FILTERS_MS));
 	struct sp_span rest = buf_span(&x->message);
-	bool line_start = true;
-	int64_t wire = 0;
 
 	while (!stops(&v) && rest.len > 0) { /* line by line: dots are stuffed for the spool's wire form */
 		size_t len = span_find(rest, '\n') + 1;
 		struct sp_span line = span_head(rest, len);
 
-		if (line_start && line.ptr[0] == '.') {
+		if (line.ptr[0] == '.')
 			(void)spool_write(spool, SPAN_LIT("."));
-			wire++;
-		}
 		(void)spool_write(spool, line);
-		(void)inspect_content(i, line, wire);
-		wire += (int64_t)line.len;
+		(void)inspect_content(i, line);
 		rest = span_from(rest, line.len);
 	}
 	(void)spool_seal(spool);

@@ -66,12 +66,11 @@ body_piece(struct inspect *i, struct sp_span bytes)
 }
 
 enum sp_status
-inspect_content(struct inspect *i, struct sp_span bytes, int64_t wire_at)
+inspect_content(struct inspect *i, struct sp_span bytes)
 {
 	struct transaction *tx = i->tx;
 	size_t used;
 
-	(void)wire_at; /* not needed: edits find the body by walking the spool */
 	if (tx == NULL)
 		return SP_INVALID;
 	if (bytes.len == 0 || tx->settled || tx->fault != SP_OK)

@@ -51,9 +51,9 @@ struct policy_verdict inspect_rcpt(struct inspect *i, const struct address *rcpt
 void inspect_rcpt_result(struct inspect *i, bool accepted);
 struct policy_verdict inspect_data(struct inspect *i, int64_t deadline_ms);
 
-/* Content octets as they come (dots unstuffed). wire_at: how many octets of the wire form lie before this span.
+/* Content octets as they come (dots unstuffed).
  * Runs on_header, on_eoh, on_body. When the header is complete the policy is asked; see inspect_settled(). */
-enum sp_status inspect_content(struct inspect *i, struct sp_span bytes, int64_t wire_at);
+enum sp_status inspect_content(struct inspect *i, struct sp_span bytes);
 /* Has the policy refused already (at the header)? Then the rest need not be spooled nor shown. */
 bool inspect_settled(const struct inspect *i);
 /* Header faults found so far, bits of enum header_fault; number of Received fields. */

@@ -43,7 +43,7 @@ upload_content(void *arg, struct sp_span bytes)
 	struct upload *u = arg;
 
 	if (u->inspect_status == SP_OK && !inspect_settled(u->s->inspect))
-		u->inspect_status = inspect_content(u->s->inspect, bytes, u->parser.wire_at);
+		u->inspect_status = inspect_content(u->s->inspect, bytes);
 	return SP_OK; /* a filter's trouble is the policy's business, not the spool's */
 }
 

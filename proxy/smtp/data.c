@@ -36,21 +36,12 @@ hand_out(struct feed *f, enum sp_status (*to)(void *, struct sp_span), struct sp
 		p->sink_status = to(f->sink->arg, bytes);
 }
 
-/* Content and wire differ by the stuffed dots alone, so one count gives the other's place. */
-static void
-hand_content(struct feed *f, struct sp_span bytes)
-{
-	f->p->wire_at = f->p->content + f->p->stuffed;
-	hand_out(f, f->sink->content, bytes);
-	f->p->content += (int64_t)bytes.len;
-}
-
 /* Hands out everything before pos. */
 static void
 flush(struct feed *f)
 {
 	hand_out(f, f->sink->wire, span_of(f->in.ptr + f->wire, f->pos - f->wire));
-	hand_content(f, span_of(f->in.ptr + f->content, f->pos - f->content));
+	hand_out(f, f->sink->content, span_of(f->in.ptr + f->content, f->pos - f->content));
 	f->wire = f->content = f->pos;
 }
 
@@ -125,7 +116,7 @@ take_crlf(struct feed *f, size_t held)
 		fault(f, bits);
 	if (held > 0) {
 		hand_out(f, f->sink->wire, SPAN_LIT("\r\n"));
-		hand_content(f, SPAN_LIT("\r\n"));
+		hand_out(f, f->sink->content, SPAN_LIT("\r\n"));
 		leave_out(f, 2 - held);
 	} else {
 		f->pos += 2;
@@ -148,7 +139,7 @@ take_bare(struct feed *f, unsigned bit, size_t held)
 		fault(f, bit);
 	take_text(f, 1, held);
 	hand_out(f, f->sink->wire, SPAN_LIT(" "));
-	hand_content(f, SPAN_LIT(" "));
+	hand_out(f, f->sink->content, SPAN_LIT(" "));
 	leave_out(f, 0);
 }
 
@@ -157,7 +148,6 @@ static void
 take_held_dot(struct feed *f)
 {
 	hand_out(f, f->sink->wire, SPAN_LIT("."));
-	f->p->stuffed++;
 	f->p->pending_dot = false;
 	f->p->state = DATA_TEXT;
 }
@@ -213,9 +203,8 @@ take_dot(struct feed *f)
 	} else if (at[1] == '\r' && at[2] == '\n') {
 		take_end(f, 3);
 	} else {
-		hand_content(f, span_of(f->in.ptr + f->content, f->pos - f->content));
+		hand_out(f, f->sink->content, span_of(f->in.ptr + f->content, f->pos - f->content));
 		f->content = ++f->pos;
-		f->p->stuffed++;
 		f->p->state = DATA_TEXT;
 	}
 }

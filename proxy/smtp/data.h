@@ -41,8 +41,6 @@ struct data_parser {
 	int state;
 	bool pending_cr, pending_dot;
 	enum sp_status sink_status;
-	int64_t wire_at;      /* while content() is called: octets of the wire form before its span */
-	int64_t content, stuffed; /* octets handed out as content; dots left out of it */
 };
 
 void data_init(struct data_parser *p, const struct data_config *config);

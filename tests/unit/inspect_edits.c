@@ -398,7 +398,7 @@ whole_policy_in_shadow(void **state)
 	inspect_free(&w.in);
 	w.in = inspect_new(w.policy, &c);
 	world_envelope(&w);
-	inspect_content(w.in, SPAN_LIT("X: 1\r\n\r\n"), 0);
+	inspect_content(w.in, SPAN_LIT("X: 1\r\n\r\n"));
 	assert_false(inspect_settled(w.in));
 	inspect_reset(w.in);
 	world_envelope(&w);

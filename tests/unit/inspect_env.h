@@ -339,7 +339,7 @@ world_content(void *arg, struct sp_span bytes)
 {
 	struct world *w = arg;
 
-	return inspect_content(w->in, bytes, 0);
+	return inspect_content(w->in, bytes);
 }
 
 /* text: wire form with its final dot; chunk: octets in a piece, 0: all at once. */

@@ -423,11 +423,11 @@ settled_at_header(void **state)
 	world_init(&w, "policy 1\nfilter watch\nrules {\n h : if message.header(\"Subject\") ~ /hello/ reject 550 5.7.1 \"no\"\n"
 		" v : if watch.eom reject 550 5.7.1 \"no\"\n accept\n}\n");
 	world_envelope(&w);
-	inspect_content(w.in, SPAN_LIT("Subject: hello\r\n"), 0);
+	inspect_content(w.in, SPAN_LIT("Subject: hello\r\n"));
 	assert_false(inspect_settled(w.in));
-	inspect_content(w.in, SPAN_LIT("\r\nbody"), 0);
+	inspect_content(w.in, SPAN_LIT("\r\nbody"));
 	assert_true(inspect_settled(w.in));
-	inspect_content(w.in, SPAN_LIT("more\r\n"), 0);
+	inspect_content(w.in, SPAN_LIT("more\r\n"));
 	w.verdict = inspect_end(w.in, NULL);
 	assert_int_equal(w.verdict.verdict, POLICY_REJECT);
 	assert_int_equal(w.verdict.stage, SP_HEADER);
@@ -451,7 +451,7 @@ settled_for_all(void **state)
 	world_rcpt(&w, "ann@example.com");
 	world_rcpt(&w, "bob@example.com");
 	inspect_data(w.in, RT_NEVER);
-	inspect_content(w.in, SPAN_LIT("Subject: hello\r\n\r\n"), 0);
+	inspect_content(w.in, SPAN_LIT("Subject: hello\r\n\r\n"));
 	assert_false(inspect_settled(w.in));
 	w.verdict = inspect_end(w.in, NULL);
 	assert_int_equal(w.verdict.verdict, POLICY_REJECT);
@@ -471,17 +471,17 @@ header_limits(void **state)
 	world_init(&w, "policy 1\nrules {\n accept\n}\n");
 	world_envelope(&w);
 	memset(big, 'x', sizeof(big));
-	inspect_content(w.in, SPAN_LIT("Subject: "), 0);
-	inspect_content(w.in, span_of(big, sizeof(big)), 0);
+	inspect_content(w.in, SPAN_LIT("Subject: "));
+	inspect_content(w.in, span_of(big, sizeof(big)));
 	assert_true(inspect_header_faults(w.in) & HEADER_TOO_BIG);
 	inspect_reset(w.in);
 	assert_int_equal(inspect_header_faults(w.in), 0);
 	world_envelope(&w);
 	for (int n = 0; n <= 10000; n++)
-		inspect_content(w.in, SPAN_LIT("A:\r\n"), 0);
+		inspect_content(w.in, SPAN_LIT("A:\r\n"));
 	assert_true(inspect_header_faults(w.in) & HEADER_TOO_MANY);
 	world_envelope(&w);
-	inspect_content(w.in, SPAN_LIT("Received: a\r\nFrom : b\r\nreceived: c\r\n\r\nReceived: d\r\n"), 0);
+	inspect_content(w.in, SPAN_LIT("Received: a\r\nFrom : b\r\nreceived: c\r\n\r\nReceived: d\r\n"));
 	assert_int_equal(inspect_received(w.in), 2);
 	assert_true(inspect_header_faults(w.in) & HEADER_BAD_NAME);
 	world_fini(&w);
