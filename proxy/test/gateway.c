@@ -81,33 +81,49 @@ child_wait_log(struct child *c, struct sp_span text, size_t from, int64_t deadli
 	}
 }
 
+/* Octets of the value at the front of a line's rest: a quoted string with its quotes, or a word. */
+static size_t
+value_len(struct sp_span rest)
+{
+	size_t len = 1;
+
+	if (rest.len == 0 || rest.ptr[0] != '"')
+		return span_find(rest, ' ');
+	while (len < rest.len && rest.ptr[len] != '"')
+		len += rest.ptr[len] == '\\' ? 2 : 1;
+	return len < rest.len ? len + 1 : rest.len;
+}
+
+static struct sp_span
+unquoted(struct arena *a, struct sp_span value)
+{
+	struct buf out;
+	struct sp_span done;
+
+	buf_init(&out, 1 << 20);
+	for (size_t i = 1; i + 1 < value.len; i++) {
+		if (value.ptr[i] == '\\' && value.ptr[i + 1] != 'u')
+			i++;
+		buf_add_char(&out, value.ptr[i]);
+	}
+	done = arena_copy(a, buf_span(&out));
+	buf_fini(&out);
+	return done;
+}
+
 struct sp_span
 log_value(struct arena *a, struct sp_span line, const char *key)
 {
-	char lead[64];
-	const char *at;
-	struct sp_span rest;
-	size_t len = 1;
-	struct buf value;
+	while (line.len > 0) {
+		struct sp_span name = span_head(line, span_find(line, '='));
+		struct sp_span rest = span_from(line, name.len + 1);
+		struct sp_span value = span_head(rest, value_len(rest));
 
-	snprintf(lead, sizeof(lead), " %s=", key);
-	at = memmem(line.ptr, line.len, lead, strlen(lead));
-	if (at == NULL)
-		return (struct sp_span){ NULL, 0 };
-	rest = span_from(line, (size_t)(at - line.ptr) + strlen(lead));
-	if (rest.len == 0 || rest.ptr[0] != '"')
-		return arena_copy(a, span_head(rest, span_find(rest, ' ')));
-	while (len < rest.len && rest.ptr[len] != '"')
-		len += rest.ptr[len] == '\\' ? 2 : 1;
-	buf_init(&value, 1 << 20);
-	for (size_t i = 1; i < len && i < rest.len; i++) {
-		if (rest.ptr[i] == '\\' && i + 1 < len && rest.ptr[i + 1] != 'u')
-			i++;
-		buf_add_char(&value, rest.ptr[i]);
+		if (span_eq(name, span_str(key)))
+			return value.len > 0 && value.ptr[0] == '"' ? unquoted(a, value) : arena_copy(a, value);
+		line = span_trim(span_from(rest, value.len));
 	}
-	rest = arena_copy(a, buf_span(&value));
-	buf_fini(&value);
-	return rest;
+	return (struct sp_span){ NULL, 0 };
 }
 
 static bool
