@@ -240,6 +240,7 @@ store_params(struct compile *c, const struct sp_param *params, const struct ast_
 struct sp_load {
 	struct compile *c;
 	struct at at;
+	struct sp_span use; /* the name of this use of the module */
 };
 
 __attribute__((format(printf, 5, 0))) static void
@@ -257,12 +258,14 @@ load_error(struct sp_load *l, const char *file, unsigned line, unsigned column, 
 		diag_error(l->c, l->at, NULL, "%s:%u:%u: %s", file, line, column, text);
 }
 
+/* Two uses of one module do not share a table: its name has the use's in front. */
 static void *
 load_shared(struct sp_load *l, const char *name, size_t size)
 {
 	const struct policy_env *env = l->c->env;
+	const char *full = arena_printf(l->c->scratch, "%.*s/%s", (int)l->use.len, l->use.ptr, name);
 
-	return env->shared == NULL ? NULL : env->shared(env->arg, name, size);
+	return env->shared == NULL || full == NULL ? NULL : env->shared(env->arg, full, size);
 }
 
 static void *
@@ -275,7 +278,7 @@ static void
 filter_load(struct compile *c, size_t index, void *conf, struct sp_entry *entries)
 {
 	const struct policy_filter *f = &c->p->filters[index];
-	struct sp_load load = { .c = c, .at = c->infos[index].at };
+	struct sp_load load = { .c = c, .at = c->infos[index].at, .use = f->name };
 	unsigned errors = c->errors;
 	enum sp_status st = SP_OK;
 
