@@ -277,6 +277,7 @@ upload_run(struct session *s)
 	struct upload u = { .s = s, .spool = spool_new() };
 	struct data_config config = { .max_octets = s->config->limits.message_size,
 		.max_line = s->config->limits.text_line, .space = s->config->space };
+	bool gone;
 
 	if (u.spool == NULL) {
 		transaction_reply(s, 451, "4.3.0", SPAN_LIT("out of memory, try again later"), "limit");
@@ -292,7 +293,8 @@ upload_run(struct session *s)
 		s->tx->stage = SP_EOM;
 		upload_judge(&u);
 		s->tx->done_ns = rt_now_ns();
-		if (!session_flush(s) && strcmp(s->tx->outcome, "accept") == 0)
+		gone = stream_peer_gone(s->stream); /* the kernel takes our reply even so */
+		if ((!session_flush(s) || gone) && strcmp(s->tx->outcome, "accept") == 0)
 			s->tx->dup = true; /* the backend has it, the client does not know */
 	}
 	spool_free(&u.spool);
