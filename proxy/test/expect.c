@@ -4,7 +4,7 @@
  *   expect rule NAME | verdict WORD | stage NAME            of the last transaction, or the connection if there was none
  *   expect log KEY VALUE | log KEY ~ PART | log "TEXT" | log no "TEXT"     in any line
  *   expect transactions N | connections N                    log lines of transactions, of connections
- *   expect backend got N messages | saw [no] WORD | connections N
+ *   expect backend got N messages | saw [no] TEXT | saw N times TEXT | connections N
  *   expect message [no] "TEXT" | message is "TEXT"           in what the backend stored; "is": the end of the first, exactly
  *   expect message N times "TEXT"                            in all that it stored together
  *   expect messages are "TEXT"                               the end of each of them, exactly
@@ -139,6 +139,20 @@ expect_log(struct judge *j)
 
 /* ---- the backend, the DNS, the end ---------------------------------------------------------- */
 
+/* Occurrences that do not overlap. */
+static size_t
+count_in(struct sp_span s, struct sp_span part)
+{
+	size_t n = 0;
+	const char *at;
+
+	while (part.len > 0 && s.len >= part.len && (at = memmem(s.ptr, s.len, part.ptr, part.len)) != NULL) {
+		s = span_from(s, (size_t)(at - s.ptr) + part.len);
+		n++;
+	}
+	return n;
+}
+
 static void
 expect_backend(struct judge *j)
 {
@@ -151,7 +165,9 @@ expect_backend(struct judge *j)
 	else if (arg_is(j, 1, "connections"))
 		check_count(j, 2, b->connections, "connections to the backend");
 	else if (!arg_is(j, 1, "saw"))
-		play_fail(j->play, j->e->line, "backend got N messages, saw [no] TEXT, or connections N is expected");
+		play_fail(j->play, j->e->line, "backend got N messages, saw [no] TEXT, saw N times TEXT, or connections N is expected");
+	else if (arg_is(j, 3, "times"))
+		check_count(j, 2, count_in(buf_span(&b->transcript), arg(j, 4)), "occurrences");
 	else if (has(buf_span(&b->transcript), wanted) == no)
 		play_fail(j->play, j->e->line, "the backend %s '%.*s'", no ? "saw" : "did not see", (int)wanted.len, wanted.ptr);
 }
@@ -176,20 +192,6 @@ expect_message(struct judge *j)
 	if (found == no)
 		play_fail(j->play, j->e->line, "what the backend stored %s '%.*s'", no ? "has" : "lacks", (int)wanted.len,
 			wanted.ptr);
-}
-
-/* Occurrences that do not overlap. */
-static size_t
-count_in(struct sp_span s, struct sp_span part)
-{
-	size_t n = 0;
-	const char *at;
-
-	while (part.len > 0 && s.len >= part.len && (at = memmem(s.ptr, s.len, part.ptr, part.len)) != NULL) {
-		s = span_from(s, (size_t)(at - s.ptr) + part.len);
-		n++;
-	}
-	return n;
 }
 
 static void
