@@ -100,7 +100,8 @@ eval_fact(const struct policy_eval *eval, size_t rule, const struct sp_fact_ref 
 static enum policy_known
 worse(enum policy_known a, enum policy_known b)
 {
-	static const int rank[] = { [POLICY_KNOWN] = 0, [POLICY_ABSENT] = 1, [POLICY_UNKNOWN] = 2, [POLICY_PENDING] = 3 };
+	static const int rank[] = { [POLICY_KNOWN] = 0, [POLICY_ABSENT] = 1, [POLICY_UNKNOWN] = 2,
+		[POLICY_PENDING] = 3 };
 
 	return rank[a] >= rank[b] ? a : b;
 }

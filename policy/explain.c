@@ -183,11 +183,14 @@ print_verdict(struct buf *line, const struct explain *x)
 		buf_add(line, v->text);
 		buf_add_char(line, '"');
 	}
-	buf_add_str(line, " by rule ");
-	show_name(line, v->rule);
-	buf_add_str(line, " (");
-	show_place(line, v->rule);
-	buf_printf(line, ") at %s%s\n", policy_stage_name(v->stage), v->unknown ? ", since a fact is unknown" : "");
+	if (v->rule != NULL) { /* null: the caller's own verdict, as when it ran out of memory */
+		buf_add_str(line, " by rule ");
+		show_name(line, v->rule);
+		buf_add_str(line, " (");
+		show_place(line, v->rule);
+		buf_add_char(line, ')');
+	}
+	buf_printf(line, " at %s%s\n", policy_stage_name(v->stage), v->unknown ? ", since a fact is unknown" : "");
 }
 
 static void

@@ -127,15 +127,19 @@ add_rule(struct buf *to, const struct explain *x, size_t rule)
 static void
 add_verdict(struct buf *to, const struct policy_verdict *v)
 {
-	add_pair(to, "{", "verdict", span_str(v->verdict == POLICY_UNDECIDED ? "undecided" : policy_class_name(v->verdict)));
-	if (v->verdict == POLICY_UNDECIDED)
+	bool decided = v->verdict != POLICY_UNDECIDED;
+
+	add_pair(to, "{", "verdict", span_str(decided ? policy_class_name(v->verdict) : "undecided"));
+	if (!decided)
 		return;
 	add_key(to, ",", "code");
 	buf_printf(to, "%d", v->code);
 	add_pair(to, ",", "enhanced", v->enhanced);
 	add_pair(to, ",", "text", v->text);
-	add_pair(to, ",", "rule", v->rule->name);
-	add_place(to, v->rule);
+	if (v->rule != NULL) { /* null: the caller's own verdict */
+		add_pair(to, ",", "rule", v->rule->name);
+		add_place(to, v->rule);
+	}
 	add_pair(to, ",", "stage", span_str(policy_stage_name(v->stage)));
 	add_bool(to, "unknown", v->unknown);
 }

@@ -277,6 +277,32 @@ test_any_bytes(void **state)
 	eval_env_fini(&w);
 }
 
+/* A verdict that no rule gave. */
+static void
+test_no_rule(void **state)
+{
+	struct policy_verdict v = { .verdict = POLICY_DEFER, .stage = SP_MAIL, .code = 451,
+		.enhanced = SPAN_LIT("4.3.0"), .text = SPAN_LIT("out of memory") };
+
+	(void)state;
+	for (int json = 0; json < 2; json++) {
+		struct eval_env w;
+		char *text = NULL;
+		size_t len = 0;
+		FILE *to = open_memstream(&text, &len);
+
+		set_world(&w);
+		policy_explain(w.e, &v, &w.host, json == 1, to);
+		fclose(to);
+		if (json == 1)
+			assert_json(text);
+		else
+			assert_non_null(strstr(text, "defer 451 4.3.0 \"out of memory\" at mail\n"));
+		free(text);
+		eval_env_fini(&w);
+	}
+}
+
 /* ---- values ---------------------------------------------------------------------------------- */
 
 static void
@@ -400,6 +426,7 @@ main(void)
 		cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_any_bytes),
+		cmocka_unit_test(test_no_rule),
 		cmocka_unit_test(test_values),
 		cmocka_unit_test(test_compare),
 		cmocka_unit_test(test_show),
