@@ -2,6 +2,7 @@
  * parse.c - the text of a .sally file to a struct scene.  Spans point into the text or the scene's arena.
  *
  *   test "TITLE"          policy { ... } | policy file "PATH"      listen [tls] { settings of the listener }
+ *   fails "TEXT"          the scene passes if it fails for this reason: for tests of the runner
  *   clock N               dns { NAME TYPE VALUE ... }              backend { on WHEN [MATCH] ACTION ... }
  *   client [bare] [from IP] [chunks N,N...] { C: ... S: ... }      expect ...
  *   file "NAME" { ... }   beside the policy                       options "--shadow"   for the gateway
@@ -286,6 +287,8 @@ parse_statement(struct reader *r)
 		return false;
 	if (span_eq(name, SPAN_LIT("test")))
 		return reader_word(r, &s->title, &quoted) && (quoted || reader_fail(r, line, "test \"TITLE\" is expected"));
+	if (span_eq(name, SPAN_LIT("fails")))
+		return reader_word(r, &s->fails, &quoted) && (quoted || reader_fail(r, line, "fails \"TEXT\" is expected"));
 	if (span_eq(name, SPAN_LIT("policy")))
 		return parse_policy(r);
 	if (span_eq(name, SPAN_LIT("listen")))
@@ -303,7 +306,7 @@ parse_statement(struct reader *r)
 	if (span_eq(name, SPAN_LIT("options")))
 		return parse_options(r);
 	if (!span_eq(name, SPAN_LIT("clock")))
-		return reader_fail(r, line, "unknown statement '%.*s': test policy listen dns backend client clock file options expect are known",
+		return reader_fail(r, line, "unknown statement '%.*s': test fails policy listen dns backend client clock file options expect are known",
 			(int)name.len, name.ptr);
 	return reader_number(r, &s->clock) && (s->clock > 0 || reader_fail(r, line, "clock takes a factor of 1 or more"));
 }

@@ -17,11 +17,12 @@ struct stage {
 	char folder[64];
 };
 
+/* Is there an expectation that begins with this word? */
 static bool
-expects_error(const struct scene *s)
+is_told(const struct scene *s, const char *what)
 {
 	for (size_t i = 0; i < s->expectation_count; i++)
-		if (span_eq(s->expectations[i].words[0], SPAN_LIT("error")))
+		if (span_eq(s->expectations[i].words[0], span_str(what)))
 			return true;
 	return false;
 }
@@ -68,11 +69,26 @@ start_all(struct stage *st)
 	}
 	w.backend_port = p->backend.port;
 	w.dns_port = start_dns(p);
-	if (!child_start(&p->child, p->scene, &w) && !expects_error(p->scene))
+	if (!child_start(&p->child, p->scene, &w) && !is_told(p->scene, "error"))
 		play_fail(p, 1, "the gateway did not start:\n%.*s", (int)p->child.log.len,
 			p->child.log.len > 0 ? p->child.log.ptr : "");
-	else if (p->child.port != 0 && expects_error(p->scene))
+	else if (p->child.port != 0 && is_told(p->scene, "error"))
 		play_fail(p, 1, "an error was expected, but the policy is taken");
+}
+
+/* Whatever a scene is about: no process of the gateway may die of itself, nor a sanitizer have to speak. */
+static void
+check_health(struct play *p)
+{
+	static const char *const signs[] = { "ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:",
+		"ended by signal 11", "ended by signal 6" };
+	const struct child *c = &p->child;
+
+	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
+		if (c->log.len > 0 && memmem(c->log.ptr, c->log.len, signs[i], strlen(signs[i])) != NULL)
+			play_fail(p, 1, "the gateway broke: its log says '%s'", signs[i]);
+	if (c->port != 0 && c->status != 0 && !is_told(p->scene, "exit"))
+		play_fail(p, 1, "the gateway ended with status %d", c->status);
 }
 
 static void
@@ -85,6 +101,7 @@ stage_run(void *arg)
 	for (size_t i = 0; i < p->scene->dialogue_count && !p->failed; i++)
 		dialogue_play(p, &p->scene->dialogues[i]);
 	child_stop(&p->child);
+	check_health(p);
 	if (!p->failed)
 		expect_all(p);
 	rt_stop();
@@ -98,6 +115,21 @@ report(struct stage *st)
 	buf_printf(to, "---- client and gateway (C> sent, S< received)\n%s", buf_cstr(&st->play.transcript));
 	buf_printf(to, "---- gateway and backend (B< received, B> sent)\n%s", buf_cstr(&st->play.backend.transcript));
 	buf_printf(to, "---- log\n%s", buf_cstr(&st->play.child.log));
+}
+
+/* Was that the failure that the scene is about? */
+static bool
+failed_rightly(struct stage *st)
+{
+	struct scene *s = st->play.scene;
+	struct sp_span said = buf_span(&s->error);
+
+	if (st->play.failed && said.len >= s->fails.len && memmem(said.ptr, said.len, s->fails.ptr, s->fails.len) != NULL) {
+		buf_clear(&s->error);
+		return true;
+	}
+	buf_printf(&s->error, "%s: the scene should have failed with '%.*s'\n", s->path, (int)s->fails.len, s->fails.ptr);
+	return false;
 }
 
 bool
@@ -119,7 +151,7 @@ scene_play(struct scene *s, const struct scene_options *o)
 		play_fail(&st->play, 1, "the stage could not be set");
 	else
 		rt_run();
-	ok = !st->play.failed;
+	ok = s->fails.len > 0 ? failed_rightly(st) : !st->play.failed;
 	if (!ok || o->verbose)
 		report(st);
 	if (!o->keep)

@@ -95,6 +95,7 @@ struct scene {
 	struct arena *arena;
 	const char *path;
 	struct sp_span title, policy, policy_file, listen, offers;
+	struct sp_span fails; /* not empty: it passes if it fails, and says this */
 	bool has_policy, backend_refuses, has_dns, tls;
 	bool backend_own;  /* the policy's own backends are used, not the fake one for all of them */
 	bool backend_drops; /* no answer to a SYN */
