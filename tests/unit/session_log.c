@@ -1,0 +1,133 @@
+/* session_log.c - log lines: their two forms, escaping, and that a reader who does not read stops nothing. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "policy/kit/span.h"
+#include "proxy/session/log.h"
+
+static char path[] = "/tmp/sallyport-log-XXXXXX";
+static char text[1 << 20];
+
+static const char *
+written(void)
+{
+	int fd = open(path, O_RDONLY);
+	ssize_t n;
+
+	log_flush();
+	n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	assert_true(n >= 0);
+	text[n] = '\0';
+	return text;
+}
+
+static void
+open_log(enum log_format format)
+{
+	assert_int_equal(truncate(path, 0), 0);
+	assert_int_equal(log_open(path, format), SP_OK);
+}
+
+static void
+one_line(void)
+{
+	log_begin("transaction");
+	log_text("from", SPAN_LIT("<a@example.org>"));
+	log_text("empty", SPAN_LIT(""));
+	log_text("evil", SPAN_LIT("x\" verdict=accept\r\nevent=transaction \\ \xff"));
+	log_int("n", -7);
+	log_seconds("t", 1002003004);
+	log_end();
+}
+
+static void
+test_logfmt(void **state)
+{
+	const char *line;
+
+	(void)state;
+	open_log(LOG_LOGFMT);
+	one_line();
+	line = written();
+	assert_non_null(strstr(line, " event=transaction from=<a@example.org> empty=- "));
+	assert_non_null(strstr(line, " evil=\"x\\\" verdict=accept\\u000d\\u000aevent=transaction \\\\ \\u00ff\" n=-7 t=1.002003\n"));
+	assert_ptr_equal(strchr(line, '\n'), line + strlen(line) - 1); /* one line, whatever a sender says */
+}
+
+static void
+test_json(void **state)
+{
+	const char *line;
+
+	(void)state;
+	open_log(LOG_JSON);
+	one_line();
+	line = written();
+	assert_int_equal(line[0], '{');
+	assert_non_null(strstr(line, "\",\"event\":\"transaction\",\"from\":\"<a@example.org>\",\"empty\":\"\",\"evil\":\"x\\\" verdict"));
+	assert_non_null(strstr(line, "\\u00ff\",\"n\":-7,\"t\":1.002003}\n"));
+}
+
+/* Flushes and reads by turns until nothing more comes. */
+static void
+read_all(const int ends[2], size_t *len)
+{
+	ssize_t n;
+
+	assert_int_equal(fcntl(ends[0], F_SETFL, O_NONBLOCK), 0);
+	do {
+		log_flush();
+		n = read(ends[0], text + *len, sizeof(text) - 1 - *len);
+		*len += n > 0 ? (size_t)n : 0;
+		text[*len] = '\0';
+	} while (n > 0);
+}
+
+static void
+test_blocked_reader(void **state)
+{
+	int ends[2], saved = dup(STDERR_FILENO);
+	size_t len = 0;
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+	assert_int_equal(log_open("stderr", LOG_LOGFMT), SP_OK);
+	for (int i = 0; i < 20000; i++) { /* far more than pipe and buffer hold */
+		log_message(SP_LOG_INFO, "line %d of a log that nobody reads, long enough to fill what there is", i);
+		log_flush();
+	}
+	read_all(ends, &len); /* now somebody reads */
+	log_message(SP_LOG_INFO, "last");
+	read_all(ends, &len);
+	assert_true(dup2(saved, STDERR_FILENO) >= 0);
+	close(saved);
+	close(ends[1]);
+	close(ends[0]);
+	assert_non_null(strstr(text, "log lines were dropped"));
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_logfmt),
+		cmocka_unit_test(test_json),
+		cmocka_unit_test(test_blocked_reader),
+	};
+	int fd = mkstemp(path), failed;
+
+	close(fd);
+	failed = cmocka_run_group_tests(tests, NULL, NULL);
+	unlink(path);
+	return failed;
+}
