@@ -18,6 +18,9 @@ SKIP = 77  # what ctest takes for "skipped"
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
+
+
 def skip(why):
     print("skipped: " + why)
     sys.exit(SKIP)
