@@ -234,8 +234,12 @@ upload_deliver(struct upload *u)
 		s->junk = 0;
 		session_reply_span(s, reply.code, reply.enhanced, reply.text);
 	} else {
-		const char *by = outcome == RELAY_NOT_SENT && s->tx->withheld_by != NULL ? s->tx->withheld_by : "backend";
+		const char *by = "backend";
 
+		if (outcome == RELAY_NOT_SENT && s->tx->withheld_by != NULL)
+			by = s->tx->withheld_by;
+		else if (outcome == RELAY_NOT_SENT && co_cancelled())
+			by = "drain"; /* before the relay came to ask */
 		transaction_reply(s, reply.code, reply.enhanced, reply.text, by);
 		if (outcome == RELAY_UNKNOWN)
 			s->tx->outcome = "unknown";

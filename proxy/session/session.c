@@ -119,7 +119,7 @@ more_input(struct session *s, int64_t deadline)
 
 	if (!session_flush(s))
 		return false;
-	if (s->tx == NULL && draining)
+	if (s->tx == NULL && draining) /* while we were flushing */
 		st = SP_CANCELED;
 	else if (s->tx == NULL)
 		st = stream_fill_interruptible(s->stream, deadline);
@@ -194,7 +194,9 @@ command_loop(struct session *s)
 		size_t used;
 		bool starved;
 
-		if (take_line(s, &line, &used, &starved)) {
+		if (draining && s->tx == NULL) {
+			session_goodbye(s, "4.3.2", "closing for maintenance, try again later", "drain");
+		} else if (take_line(s, &line, &used, &starved)) {
 			s->line_used = used;
 			session_command(s, line);
 			stream_consume(s->stream, s->line_used);

@@ -272,6 +272,8 @@ command_gateway(struct talk *t, const struct step *st)
 		child_signal(c, SIGHUP);
 	else if (span_eq(st->text, SPAN_LIT("USR1")))
 		child_signal(c, SIGUSR1);
+	else if (span_eq(st->text, SPAN_LIT("KILL-MASTER")))
+		child_signal(c, SIGKILL);
 	else if (span_eq(st->text, SPAN_LIT("KILL-WORKER")) && !child_kill_worker(c))
 		play_fail(t->play, st->line, "no worker was found");
 	else if (span_eq(st->text, SPAN_LIT("POLICY")) && !child_write_policy(c, t->play->scene, st->more))

@@ -11,7 +11,7 @@
  *   expect sink got N messages | sink [no] "TEXT"            in the Maildir "{folder}/mail"
  *   expect dns asked NAME N times
  *   expect error "TEXT"                                      the policy does not compile, and says so
- *   expect exit N
+ *   expect exit N                                            128 + N: killed by signal N
  */
 #include <string.h>
 #include <sys/wait.h>
@@ -245,7 +245,7 @@ expect_exit(struct judge *j)
 {
 	int status = j->play->child.status;
 
-	check_count(j, 1, WIFEXITED(status) ? (size_t)WEXITSTATUS(status) : 1000, "exit");
+	check_count(j, 1, (size_t)(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status)), "exit");
 }
 
 static void
