@@ -13,7 +13,7 @@
 #include "proxy/net/tls.h"
 #include "proxy/test/play.h"
 
-enum { REAL_WAIT_MS = 20000, FILL_LINE = 78, HELD_MAX = 4096 };
+enum { REAL_WAIT_MS = 20000, FILL_LINE = 78, HELD_MAX = 4096, SHOWN_LINES = 200 };
 
 struct talk {
 	struct play *play;
@@ -52,10 +52,14 @@ play_fail(struct play *p, unsigned line, const char *fmt, ...)
 void
 transcript_add(struct buf *to, const char *who, struct sp_span bytes)
 {
-	while (bytes.len > 0) {
+	for (size_t lines = 0; bytes.len > 0; lines++) {
 		struct sp_span line = span_head(bytes, span_find(bytes, '\n') + 1);
 		struct sp_span shown = span_head(line, 200);
 
+		if (lines == SHOWN_LINES) {
+			buf_printf(to, "%s ... and %zu octets more\n", who, bytes.len);
+			return;
+		}
 		buf_printf(to, "%s ", who);
 		for (size_t i = 0; i < shown.len; i++) {
 			char c = shown.ptr[i];
