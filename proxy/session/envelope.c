@@ -68,6 +68,17 @@ session_reply_verdict(struct session *s, const struct policy_verdict *v)
 
 /* ---- MAIL ----------------------------------------------------------------------------------- */
 
+/* Nothing has decided yet: should it end now, then because the client ended it. */
+static void
+transaction_open(struct transaction *tx)
+{
+	tx->verdict = (struct policy_verdict){ 0 };
+	tx->outcome = "abort";
+	tx->by = "client";
+	tx->code = 0;
+	tx->reply = span_of(NULL, 0);
+}
+
 static bool
 transaction_begin(struct session *s, const struct command_path *mail)
 {
@@ -86,8 +97,7 @@ transaction_begin(struct session *s, const struct command_path *mail)
 	a->local = span_of(a->text.ptr, mail->address.local.len);
 	a->domain = span_from(a->text, a->text.len - mail->address.domain.len);
 	tx->begin_ns = rt_now_ns();
-	tx->outcome = "abort";
-	tx->by = "client";
+	transaction_open(tx);
 	session_id(tx->id);
 	s->tx = tx;
 	s->transactions++;
@@ -189,6 +199,8 @@ refused_rcpt(struct session *s, const struct address *rcpt, const char *rule)
 	log_text("rule", span_str(rule));
 	log_text("reply", s->tx->reply);
 	log_end();
+	if (s->tx->accepted > 0)
+		transaction_open(s->tx); /* it goes on without this one */
 	if (++s->bad_recipients > s->config->limits.bad_recipients)
 		session_goodbye(s, "4.7.0", "too many refused recipients", "bad-recipients");
 }
@@ -208,6 +220,7 @@ note_accepted(struct session *s, struct sp_span address)
 
 	tx->accepted++;
 	s->state = STATE_RCPT;
+	transaction_open(tx);
 	if (tx->rcpts.len > LOGGED_RCPTS)
 		return;
 	text = arena_printf(tx->arena, "%.*s%s<%.*s>", (int)tx->rcpts.len, tx->rcpts.len > 0 ? tx->rcpts.ptr : "",
