@@ -53,10 +53,14 @@ session_command_deadline(const struct session *s)
 void
 session_reply_span(struct session *s, int code, const char *enhanced, struct sp_span text)
 {
+	enum sp_status st;
+
 	buf_clear(&s->reply);
 	reply_add(&s->reply, code, enhanced, text);
-	if (!s->peer_gone &&
-		stream_write(s->stream, buf_span(&s->reply), rt_deadline(s->config->timeouts.command)) != SP_OK)
+	st = buf_status(&s->reply); /* without its reply the next one would pass for this command's */
+	if (st == SP_OK && !s->peer_gone)
+		st = stream_write(s->stream, buf_span(&s->reply), rt_deadline(s->config->timeouts.command));
+	if (st != SP_OK)
 		s->peer_gone = s->done = true;
 	if (s->reply.room > 1024)
 		buf_fini(&s->reply);
@@ -81,9 +85,9 @@ session_flush(struct session *s)
 void
 session_goodbye(struct session *s, const char *enhanced, const char *text, const char *why)
 {
-	char line[300];
+	char line[256 + REPLY_TEXT];
 
-	snprintf(line, sizeof(line), "%s %s", s->config->hostname, text);
+	snprintf(line, sizeof(line), "%.255s %s", s->config->hostname, text);
 	session_reply(s, 421, enhanced, line);
 	s->done = true;
 	s->end = why;
