@@ -170,14 +170,24 @@ listener_backend(struct config *c, const struct policy_block *b, struct config_l
 			l->backend = i;
 }
 
-/* DESIGN: an open relay cannot be written. */
+/* As written, too: where it listens for this run does not make the file a better one. */
+static bool
+open_to_others(const struct config_listener *l)
+{
+	struct net_endpoint written;
+
+	return !net_endpoint_is_loopback(&l->endpoint) ||
+		(net_endpoint_parse(l->session.listener, 0, &written) == SP_OK && !net_endpoint_is_loopback(&written));
+}
+
+/* An open relay cannot be written. */
 static void
 listener_relay(struct config *c, const struct policy_block *b, struct config_listener *l, struct policy_diag *d)
 {
 	bool given = policy_setting_given(b, "relay to") || policy_setting_given(b, "relay for");
 
 	l->session.relay_all = !given;
-	if (!given && !net_endpoint_is_loopback(&l->endpoint))
+	if (!given && open_to_others(l))
 		policy_diag_at(d, c->policy, policy_block_place(b), false,
 			"listener '%s' is open to others and says nothing about relaying: add 'relay to example.com' "
 			"(the domains you serve)", policy_block_name(b).ptr);
