@@ -1,6 +1,6 @@
 /*
  * log.c - see log.h.  One buffer for each process; lines are written at the end of a round of the loop, in
- * pieces of whole lines of at most PIPE_BUF octets, so that lines of several workers do not mix.
+ * pieces of whole lines of at most PIPE_BUF octets, so that lines of several workers do not mix (a longer one may).
  */
 #include "proxy/session/log.h"
 
@@ -8,17 +8,26 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "policy/kit/span.h"
 
-enum { LOG_BUFFER = 256 * 1024, LOG_FILL = 16 * 1024 };
+/* LOG_VALUE: so much of one value, lest a sender's long field cost the line that tells of it. */
+enum { LOG_BUFFER = 256 * 1024, LOG_FILL = 16 * 1024, LOG_VALUE = 2048 };
+
+/* How to write without waiting: LOG_ASKS by poll() first, which answers for PIPE_BUF octets only. */
+enum log_way { LOG_ASKS, LOG_NEVER_WAITS, LOG_SENDS };
 
 static struct {
 	int fd;
+	enum log_way way;
+	bool mid_line; /* the last line written is not whole yet */
 	bool syslog, json;
 	char path[PATH_MAX];
 	struct buf lines;
@@ -27,18 +36,50 @@ static struct {
 	uint64_t dropped;
 } out = { .fd = STDERR_FILENO, .lines = { .max = LOG_BUFFER } };
 
+/* How to write to standard error. A pipe may be shared with others that count on waiting in it, so it is opened anew. */
+static void
+find_way(void)
+{
+	struct stat st;
+	char path[32];
+	int fd;
+
+	out.fd = STDERR_FILENO;
+	out.way = LOG_ASKS;
+	if (fstat(out.fd, &st) != 0)
+		return;
+	if (S_ISSOCK(st.st_mode))
+		out.way = LOG_SENDS;
+	if (S_ISREG(st.st_mode))
+		out.way = LOG_NEVER_WAITS;
+	if (!S_ISFIFO(st.st_mode))
+		return;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", STDERR_FILENO);
+	fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	out.fd = fd;
+	out.way = LOG_NEVER_WAITS;
+}
+
+static int
+file_open(void)
+{
+	return open(out.path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
+}
+
 enum sp_status
 log_open(const char *to, enum log_format format)
 {
 	out.json = format == LOG_JSON;
 	out.syslog = strcmp(to, "syslog") == 0;
+	out.path[0] = '\0';
 	if (out.syslog) {
 		openlog("sallyport", LOG_PID, LOG_MAIL);
 		return SP_OK;
 	}
 	if (strcmp(to, "stderr") == 0) {
-		out.fd = STDERR_FILENO;
-		out.path[0] = '\0';
+		find_way();
 		return SP_OK;
 	}
 	if (strlen(to) >= sizeof(out.path)) {
@@ -46,7 +87,8 @@ log_open(const char *to, enum log_format format)
 		return SP_SYSTEM;
 	}
 	memcpy(out.path, to, strlen(to) + 1);
-	out.fd = open(to, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
+	out.fd = file_open();
+	out.way = LOG_NEVER_WAITS;
 	return out.fd < 0 ? SP_SYSTEM : SP_OK;
 }
 
@@ -57,33 +99,47 @@ log_reopen(void)
 
 	if (out.path[0] == '\0')
 		return;
-	fd = open(out.path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
-	if (fd < 0)
-		return; /* the old one still works */
+	fd = file_open();
+	if (fd < 0) {
+		log_message(SP_LOG_ERROR, "cannot reopen the log %s: %s; the old file goes on", out.path, strerror(errno));
+		return;
+	}
 	log_flush();
 	close(out.fd);
 	out.fd = fd;
 }
 
-/* Length of the whole lines at the front, at most PIPE_BUF octets; one longer line is taken whole. */
+/* Length of the whole lines at the front, at most PIPE_BUF octets; of one longer line all, if that cannot wait. */
 static size_t
 piece_len(struct sp_span text)
 {
-	size_t len = span_rfind(span_head(text, PIPE_BUF), '\n');
+	size_t len;
 
 	if (text.len <= PIPE_BUF)
 		return text.len;
-	return len < PIPE_BUF ? len + 1 : span_find(text, '\n') + 1;
+	len = span_rfind(span_head(text, PIPE_BUF), '\n');
+	if (len < PIPE_BUF)
+		return len + 1;
+	return out.way == LOG_ASKS ? PIPE_BUF : span_find(text, '\n') + 1;
 }
 
-static bool
+/* Octets written, 0 if nobody reads or the disk is full: mail goes on, lines do not. */
+static size_t
 write_piece(struct sp_span piece)
 {
 	struct pollfd p = { .fd = out.fd, .events = POLLOUT };
+	ssize_t n;
 
-	if (poll(&p, 1, 0) != 1 || (p.revents & POLLOUT) == 0)
-		return false; /* nobody reads: mail goes on, lines do not */
-	return write(out.fd, piece.ptr, piece.len) == (ssize_t)piece.len;
+	if (out.way == LOG_SENDS)
+		n = send(out.fd, piece.ptr, piece.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	else if (out.way == LOG_ASKS && (poll(&p, 1, 0) != 1 || (p.revents & POLLOUT) == 0))
+		n = 0;
+	else
+		n = write(out.fd, piece.ptr, piece.len);
+	if (n <= 0)
+		return 0;
+	out.mid_line = piece.ptr[n - 1] != '\n';
+	return (size_t)n;
 }
 
 static uint64_t
@@ -96,24 +152,30 @@ count_lines(struct sp_span text)
 	return n;
 }
 
+/* The reader had its time: what waits is forgotten, but for the end of a line that he has seen the front of. */
+static void
+drop_lines(void)
+{
+	out.dropped += count_lines(buf_span(&out.lines));
+	buf_clear(&out.lines);
+	if (out.mid_line)
+		buf_add_char(&out.lines, '\n');
+}
+
 void
 log_flush(void)
 {
 	struct sp_span rest = buf_span(&out.lines);
+	size_t len = 1;
 
-	while (rest.len > 0) {
-		size_t len = piece_len(rest);
-
-		if (!write_piece(span_head(rest, len)))
-			break;
+	while (rest.len > 0 && len > 0) {
+		len = write_piece(span_head(rest, piece_len(rest)));
 		rest = span_from(rest, len);
 	}
-	if (rest.len > LOG_BUFFER / 2) { /* the reader had its time */
-		out.dropped += count_lines(rest);
-		rest.len = 0;
-	}
 	buf_consume(&out.lines, out.lines.len - rest.len);
-	if (out.dropped > 0 && rest.len == 0) {
+	if (out.lines.len > LOG_BUFFER / 2)
+		drop_lines();
+	if (out.dropped > 0 && out.lines.len == 0) {
 		uint64_t dropped = out.dropped;
 
 		out.dropped = 0;
@@ -173,16 +235,19 @@ plain(struct sp_span s)
 void
 log_text(const char *key, struct sp_span value)
 {
+	bool cut = value.len > LOG_VALUE;
+
 	add_key(key);
+	value = span_head(value, LOG_VALUE);
 	if (value.len == 0)
 		value = out.json ? value : SPAN_LIT("-");
-	if (!out.json && plain(value)) {
+	if (!out.json && !cut && plain(value)) {
 		buf_add(&out.lines, value);
 		return;
 	}
 	buf_add_char(&out.lines, '"');
 	buf_add_quoted(&out.lines, value);
-	buf_add_char(&out.lines, '"');
+	buf_add_str(&out.lines, cut ? "...\"" : "\"");
 }
 
 void

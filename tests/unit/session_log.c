@@ -116,6 +116,55 @@ test_blocked_reader(void **state)
 	assert_non_null(strstr(text, "log lines were dropped"));
 }
 
+/* A line longer than a pipe takes at once: the write may end in the middle of it. */
+static void
+long_line(int i)
+{
+	static char value[3000];
+
+	memset(value, 'a' + i % 26, sizeof(value));
+	log_begin("long");
+	for (int n = 0; n < 5; n++)
+		log_text("v", span_of(value, 2000));
+	log_text("cut", span_of(value, sizeof(value)));
+	log_int("i", i);
+	log_end();
+	log_flush();
+}
+
+static void
+test_long_lines_and_blocked_reader(void **state)
+{
+	int ends[2], saved = dup(STDERR_FILENO);
+	size_t len = 0;
+	int whole = 0;
+
+	(void)state;
+	assert_int_equal(pipe(ends), 0);
+	assert_int_equal(dup2(ends[1], STDERR_FILENO), STDERR_FILENO);
+	assert_int_equal(log_open("stderr", LOG_LOGFMT), SP_OK);
+	alarm(20); /* a write that waits would wait for ever */
+	for (int i = 0; i < 200; i++)
+		long_line(i);
+	read_all(ends, &len);
+	log_message(SP_LOG_INFO, "last");
+	read_all(ends, &len);
+	alarm(0);
+	assert_true(dup2(saved, STDERR_FILENO) >= 0);
+	close(saved);
+	close(ends[1]);
+	close(ends[0]);
+	assert_non_null(strstr(text, "log lines were dropped"));
+	assert_non_null(strstr(text, "text=last\n"));
+	for (char *line = text, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+		*end = '\0';
+		assert_memory_equal(line, "time=", 5); /* no line is glued to the front of another */
+		assert_null(strstr(line + 1, "time="));
+		whole += strstr(line, "...\" i=") != NULL;
+	}
+	assert_true(whole > 5);
+}
+
 int
 main(void)
 {
@@ -123,6 +172,7 @@ main(void)
 		cmocka_unit_test(test_logfmt),
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_blocked_reader),
+		cmocka_unit_test(test_long_lines_and_blocked_reader),
 	};
 	int fd = mkstemp(path), failed;
 
