@@ -170,13 +170,14 @@ listener_backend(struct config *c, const struct policy_block *b, struct config_l
 			l->backend = i;
 }
 
-/* As written, too: where it listens for this run does not make the file a better one. */
+/* As written, too: where it listens for this run does not make the file a better one. And a proxy on loopback speaks for
+ * others. */
 static bool
 open_to_others(const struct config_listener *l)
 {
 	struct net_endpoint written;
 
-	return !net_endpoint_is_loopback(&l->endpoint) ||
+	return policy_setting_given(l->session.block, "proxy protocol from") || !net_endpoint_is_loopback(&l->endpoint) ||
 		(net_endpoint_parse(l->session.listener, 0, &written) == SP_OK && !net_endpoint_is_loopback(&written));
 }
 

@@ -167,6 +167,15 @@ routes_on(struct sp_span local)
 		span_find(local, '@') < local.len;
 }
 
+/* On this machine: a peer on loopback may speak for a client that is not. */
+static bool
+is_local(const struct sp_ip *ip)
+{
+	const struct net_endpoint e = { .kind = ip->family == 0 ? NET_UNIX : NET_IP, .ip = *ip };
+
+	return net_endpoint_is_loopback(&e);
+}
+
 static bool
 may_relay(const struct session *s, const struct address *rcpt)
 {
@@ -177,7 +186,7 @@ may_relay(const struct session *s, const struct address *rcpt)
 		return true;
 	if (routes_on(rcpt->local))
 		return false;
-	if (s->config->relay_all || rcpt->domain.len == 0) /* <postmaster> is always ours */
+	if ((s->config->relay_all && is_local(&s->ip)) || rcpt->domain.len == 0) /* <postmaster> is always ours */
 		return true;
 	if (rcpt->domain.len >= sizeof(text))
 		return false;
