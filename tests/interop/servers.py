@@ -91,7 +91,7 @@ def alive(pid):
 class Sallyport:
     """The gateway with a policy.  'backend' is a port; 'listen' and 'more' go into the policy as they are."""
 
-    def __init__(self, folder, backend, listen="", more="rules { accept }", backend_more="", env=None):
+    def __init__(self, folder, backend, listen="", more="rules { accept }", backend_more="", env=None, options=()):
         self.folder = os.path.join(folder, "sallyport")
         os.makedirs(self.folder, exist_ok=True)
         self.policy = os.path.join(self.folder, "site.policy")
@@ -101,12 +101,13 @@ class Sallyport:
                     'backend mail { address 127.0.0.1:%d\n%s\n}\n%s\n'
                     % (self.log_path, listen, backend, backend_more, more))
         self.env = dict(os.environ, **(env or {}))
+        self.options = list(options)
         self.process = None
 
     def __enter__(self):
         with open(self.log_path, "w"):
             pass
-        self.process = subprocess.Popen([sallyport_path(), "run", self.policy], env=self.env)
+        self.process = subprocess.Popen([sallyport_path(), "run"] + self.options + [self.policy], env=self.env)
         try:
             wait_until(self._ready, "Sallyport to be ready")
         except BaseException:
