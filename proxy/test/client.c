@@ -131,10 +131,12 @@ send_filling(struct talk *t, enum step_kind kind, int64_t number)
 {
 	struct buf out;
 
+	static const char text[] = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n";
+	struct sp_span line = span_of(text, kind == STEP_FILL ? FILL_LINE : FILL_LINE - 2);
+
 	buf_init(&out, 256u << 20);
-	for (int64_t i = 0; i < number; i++)
-		buf_add_char(&out, kind == STEP_FILL && i % FILL_LINE == FILL_LINE - 2 ? '\r'
-				: kind == STEP_FILL && i % FILL_LINE == FILL_LINE - 1 ? '\n' : 'x');
+	while (out.len < (size_t)number)
+		buf_add(&out, span_head(line, (size_t)number - out.len));
 	if (kind == STEP_LINE)
 		buf_add_str(&out, "\r\n");
 	else if (kind == STEP_FILL && number > 2 && out.len > 2)
@@ -310,7 +312,7 @@ step_play(struct talk *t, const struct step *st)
 	case STEP_FILL:
 	case STEP_LINE:
 	case STEP_TEXT:
-		send_filling(t, st->kind, st->number);
+		send_filling(t, st->kind, st->number + (st->more.len > 0 ? t->round : 0));
 		break;
 	case STEP_MANY:
 		send_many(t, st);

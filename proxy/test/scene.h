@@ -37,7 +37,7 @@ enum step_kind {
 	STEP_SHUTDOWN, /* no more will be sent */
 	STEP_FILL,     /* number octets of text in lines of 78 */
 	STEP_LINE,     /* a line of number octets and CR LF */
-	STEP_TEXT,     /* number octets without a line end */
+	STEP_TEXT,     /* number octets without a line end; with any more: and the repeat's round */
 	STEP_REPEAT,   /* steps up to the matching STEP_END, number times; {n} in their texts counts from 1 */
 	STEP_HOLD,     /* the same on number more connections, which then stay open until this one ends */
 	STEP_END,

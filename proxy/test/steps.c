@@ -106,6 +106,19 @@ many_step(struct reader *r, struct step *st)
 	return reader_number(r, &st->number) && string_step(r, st, STEP_MANY);
 }
 
+/* "100", or "100+n": then the round of the repeat is added. */
+static bool
+count_step(struct reader *r, struct step *st)
+{
+	if (!reader_number(r, &st->number))
+		return false;
+	if (span_starts(r->rest, SPAN_LIT("+n"))) {
+		st->more = span_head(r->rest, 2);
+		reader_advance(r, 2);
+	}
+	return true;
+}
+
 static bool
 word_step(struct reader *r, struct sp_span name, struct step *st)
 {
@@ -126,7 +139,7 @@ word_step(struct reader *r, struct sp_span name, struct step *st)
 	for (size_t i = 0; i < sizeof(step_words) / sizeof(step_words[0]); i++)
 		if (span_eq(name, span_str(step_words[i].word))) {
 			st->kind = step_words[i].kind;
-			return !step_words[i].number || reader_number(r, &st->number);
+			return !step_words[i].number || count_step(r, st);
 		}
 	return reader_fail(r, st->line, "unknown step '%.*s': C: S: upto send sendhex many chunk pause silence fill line text repeat hold "
 		"close reset shutdown starttls gateway backend wait-log wait-backend are known", (int)name.len, name.ptr);

@@ -179,5 +179,11 @@ reader_number(struct reader *r, int64_t *ret)
 	struct sp_span text;
 	bool quoted;
 
-	return reader_word(r, &text, &quoted) && number(r, text, ret);
+	if (!reader_word(r, &text, &quoted))
+		return false;
+	if (text.len > 2 && span_eq(span_from(text, text.len - 2), SPAN_LIT("+n"))) {
+		text.len -= 2; /* left for the caller to see */
+		r->rest = span_of(r->rest.ptr - 2, r->rest.len + 2);
+	}
+	return number(r, text, ret);
 }
