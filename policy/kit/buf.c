@@ -92,17 +92,20 @@ buf_add_char(struct buf *b, char c)
 enum sp_status
 buf_vprintf(struct buf *b, const char *fmt, va_list ap)
 {
+	size_t room = b->ptr == NULL ? 0 : b->room - b->len;
 	va_list again;
 	int len;
 
+	/* into the room that there is; only what does not fit is formatted a second time */
 	va_copy(again, ap);
-	len = vsnprintf(NULL, 0, fmt, again);
+	len = vsnprintf(room > 0 ? b->ptr + b->len : NULL, room, fmt, again);
 	va_end(again);
 	if (len < 0)
 		return b->status = SP_SYSTEM;
 	if (buf_room(b, (size_t)len) == NULL)
 		return b->status;
-	vsnprintf(b->ptr + b->len, (size_t)len + 1, fmt, ap);
+	if ((size_t)len >= room)
+		vsnprintf(b->ptr + b->len, (size_t)len + 1, fmt, ap);
 	b->len += (size_t)len;
 	return SP_OK;
 }

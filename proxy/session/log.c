@@ -189,10 +189,12 @@ log_flush(void)
 static void
 add_key(const char *key)
 {
+	if (!out.first)
+		buf_add_char(&out.lines, out.json ? ',' : ' ');
 	if (out.json)
-		buf_printf(&out.lines, "%s\"%s\":", out.first ? "" : ",", key);
-	else
-		buf_printf(&out.lines, "%s%s=", out.first ? "" : " ", key);
+		buf_add_char(&out.lines, '"');
+	buf_add_str(&out.lines, key);
+	buf_add_str(&out.lines, out.json ? "\":" : "=");
 	out.first = false;
 }
 
