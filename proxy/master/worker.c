@@ -196,6 +196,8 @@ leave(void *arg)
 		return;
 	stop_accepting();
 	rt_every(LEAVE_MS, drain, NULL);
+	log_message(SP_LOG_INFO, "a worker of policy generation %u takes no new clients; %u sessions go on",
+		worker.config->generation, worker.sessions);
 }
 
 static void

@@ -129,10 +129,9 @@ with_round(struct talk *t, struct sp_span text)
 static void
 send_filling(struct talk *t, enum step_kind kind, int64_t number)
 {
-	struct buf out;
-
 	static const char text[] = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n";
 	struct sp_span line = span_of(text, kind == STEP_FILL ? FILL_LINE : FILL_LINE - 2);
+	struct buf out;
 
 	buf_init(&out, 256u << 20);
 	while (out.len < (size_t)number)
