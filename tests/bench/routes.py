@@ -48,18 +48,25 @@ def cpu_seconds(root):
 
 
 def memory(root):
-    """(Pss, Rss) of a family in octets; Pss counts a page that n processes share as 1/n in each."""
+    """(Pss, Rss) of a family in octets; Pss counts a page that n processes share as 1/n in each.
+
+    Only root may see the Pss of Sallyport's processes; for others it is the Rss.
+    """
     pss = rss = 0
     for pid in family(root):
         with contextlib.suppress(OSError):
-            with open("/proc/%d/smaps_rollup" % pid) as f:
-                for line in f:
-                    word = line.split()
-                    if word[0] == "Pss:":
-                        pss += int(word[1]) * 1024
-                    elif word[0] == "Rss:":
-                        rss += int(word[1]) * 1024
+            seen = kibibytes("/proc/%d/status" % pid)
+            with contextlib.suppress(OSError):
+                seen.update(kibibytes("/proc/%d/smaps_rollup" % pid))
+            rss += seen.get("Rss", seen.get("VmRSS", 0)) * 1024
+            pss += seen.get("Pss", seen.get("VmRSS", 0)) * 1024
     return pss, rss
+
+
+def kibibytes(path):
+    with open(path) as f:
+        words = [line.split() for line in f]
+    return {w[0].rstrip(":"): int(w[1]) for w in words if len(w) == 3 and w[2] == "kB"}
 
 
 class Program:
@@ -93,6 +100,11 @@ class Program:
             self.process.wait()
 
 
+def need(program):
+    if shutil.which(program) is None:
+        sys.exit("%s is needed: Debian's package postfix has it" % program)
+
+
 # ---- the ways --------------------------------------------------------------------------------
 
 class Route:
@@ -103,6 +115,7 @@ class Route:
 
 
 def sink(stack):
+    """A backend that takes mail and forgets it."""
     port = servers.free_port()
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
     stack.enter_context(Program(["smtp-sink"] + user + ["-m", "2000", "127.0.0.1:%d" % port, "1000"], port))
