@@ -210,8 +210,7 @@ refused_rcpt(struct session *s, const struct address *rcpt, const char *rule)
 	log_end();
 	if (s->tx->accepted > 0)
 		transaction_open(s->tx); /* it goes on without this one */
-	if (++s->bad_recipients > s->config->limits.bad_recipients)
-		session_goodbye(s, "4.7.0", "too many refused recipients", "bad-recipients");
+	s->bad_recipients++;
 }
 
 static void
@@ -333,6 +332,10 @@ session_rcpt(struct session *s, const struct command *c)
 	struct command_path rcpt;
 	struct command_error e = parse_rcpt(s, c, &rcpt);
 
+	if (s->bad_recipients >= s->config->limits.bad_recipients) {
+		session_goodbye(s, "4.7.0", "too many refused recipients", "bad-recipients");
+		return;
+	}
 	if (e.code != 0) {
 		session_error(s, e.code, e.enhanced, e.text);
 		return;

@@ -25,7 +25,8 @@ assert_refused(const char *name, const char *sentence)
 
 	assert_int_equal(loader_find(NULL, name, &f, &err), SP_NONE);
 	assert_null(f);
-	assert_string_equal(err, sentence);
+	/* the folder of an installed program comes behind those that a test knows */
+	assert_int_equal(strncmp(err, sentence, strlen(sentence)), 0);
 }
 
 static void
