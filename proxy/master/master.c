@@ -40,6 +40,8 @@ struct open_listener {
 struct worker_slot {
 	pid_t pid;              /* 0: free */
 	unsigned generation;
+	bool ready;             /* it has said so */
+	bool leaving;           /* it has been told to leave */
 	int64_t started_ms;
 };
 
@@ -51,6 +53,7 @@ static struct master {
 	struct worker_slot workers[WORKERS_MAX];
 	unsigned wanted;        /* workers of the present generation */
 	int alive[2];           /* workers hold [0]; its end of file tells them that we are gone */
+	int ready[2];           /* workers write into [1], once */
 	int64_t restart_ms;     /* not before */
 	int64_t kill_ms;        /* stopping: when patience ends; 0: not stopping */
 	bool dropped;           /* privileges */
@@ -112,13 +115,14 @@ config_names(const struct config *c, const char *text)
 	return false;
 }
 
+/* c null: none is used any more. */
 static void
 listeners_close_unused(const struct config *c)
 {
 	for (size_t i = master.listener_count; i > 0; i--) {
 		struct open_listener *o = &master.listeners[i - 1];
 
-		if (config_names(c, o->text))
+		if (c != NULL && config_names(c, o->text))
 			continue;
 		close(o->fd);
 		*o = master.listeners[--master.listener_count];
@@ -203,9 +207,11 @@ static _Noreturn void
 worker_child(void)
 {
 	int fds[256];
-	struct worker_start start = { .config = master.config, .listeners = fds, .alive = master.alive[0] };
+	struct worker_start start = { .config = master.config, .listeners = fds, .alive = master.alive[0],
+		.ready = master.ready[1] };
 
 	close(master.alive[1]);
+	close(master.ready[0]);
 	for (size_t i = 0; i < master.config->listener_count; i++)
 		fds[i] = listener_find(master.config->listeners[i].session.listener.ptr);
 	/* SIGTERM before the loop runs must not be lost: it stays blocked until the loop has its handler */
@@ -240,6 +246,34 @@ workers_fill(void)
 			master.restart_ms = rt_now_ms() + RESTART_PAUSE_MS;
 			return;
 		}
+}
+
+static void
+take_ready(void)
+{
+	int pid;
+	struct worker_slot *slot;
+
+	while (read(master.ready[0], &pid, sizeof(pid)) == sizeof(pid))
+		if ((slot = slot_of(pid)) != NULL)
+			slot->ready = true;
+}
+
+/* The old ones leave when as many new ones as are wanted serve, so that there is always somebody who accepts. */
+static void
+retire(void)
+{
+	unsigned ready = 0;
+
+	for (size_t i = 0; i < WORKERS_MAX; i++)
+		ready += master.workers[i].pid != 0 && master.workers[i].ready &&
+			master.workers[i].generation == master.config->generation;
+	for (size_t i = 0; ready >= master.wanted && i < WORKERS_MAX; i++) {
+		struct worker_slot *w = &master.workers[i];
+
+		if (w->pid != 0 && w->generation < master.config->generation && !w->leaving)
+			w->leaving = kill(w->pid, WORKER_LEAVE) == 0;
+	}
 }
 
 static void
@@ -308,6 +342,7 @@ reload(void)
 
 	if (c == NULL || !listeners_open(c)) {
 		config_free(&c);
+		listeners_close_unused(old); /* those that were opened before the one that failed */
 		log_message(SP_LOG_ERROR, "reload failed: policy generation %u goes on; the errors are on standard error",
 			old->generation);
 		return;
@@ -315,7 +350,6 @@ reload(void)
 	master.config = c;
 	master.wanted = worker_count(c);
 	workers_fill();
-	signal_workers(c->generation, WORKER_LEAVE);
 	listeners_close_unused(c);
 	log_message(SP_LOG_INFO, "policy generation %u -> %u", old->generation, c->generation);
 	config_free(&old);
@@ -328,6 +362,7 @@ stop(void)
 		return;
 	master.kill_ms = rt_now_ms() + master.config->hurry_ms;
 	signal_workers(master.config->generation + 1, SIGTERM);
+	listeners_close_unused(NULL);
 	log_message(SP_LOG_INFO, "stopping: new clients are refused, open transactions finish");
 }
 
@@ -369,6 +404,8 @@ loop(void)
 			handle(signo);
 		reap();
 		workers_fill();
+		take_ready();
+		retire();
 		if (master.kill_ms != 0 && rt_now_ms() > master.kill_ms)
 			signal_workers(master.config->generation + 1, SIGKILL);
 		log_flush();
@@ -403,7 +440,7 @@ master_run(const struct master_options *o)
 	if (!listeners_open(master.config) || !drop_privileges(master.config->user))
 		return 2;
 	limit_process();
-	if (pipe2(master.alive, O_CLOEXEC) != 0)
+	if (pipe2(master.alive, O_CLOEXEC) != 0 || pipe2(master.ready, O_CLOEXEC | O_NONBLOCK) != 0)
 		return 2;
 	block_signals();
 	master.wanted = worker_count(master.config);

@@ -24,6 +24,7 @@ struct worker_start {
 	const struct config *config;
 	const int *listeners; /* descriptors, in the order of config->listeners */
 	int alive;
+	int ready; /* a pipe into which each worker writes its process id (an int) when it serves */
 };
 _Noreturn void worker_run(const struct worker_start *start);
 

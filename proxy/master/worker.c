@@ -22,6 +22,7 @@
 
 enum {
 	ACCEPT_BATCH = 16,       /* connections taken in one round, so that sessions get their turn */
+	QUEUE_MAX = 4096,        /* of those that wait to be accepted at the end, so many are told */
 	SWEEP_MS = 5000,         /* pool sweep and probing of backends */
 	PROBE_AGE_MS = 60000,
 	LEAVE_MS = 15 * 60000    /* after a reload: then sessions are told 421 */
@@ -138,11 +139,9 @@ out_of_descriptors(struct listener *l)
 }
 
 static void
-listener_ready(void *arg)
+accept_some(struct listener *l, int most)
 {
-	struct listener *l = arg;
-
-	for (int i = 0; i < ACCEPT_BATCH; i++) {
+	for (int i = 0; i < most; i++) {
 		struct sp_ip ip;
 		uint16_t port;
 		int fd = net_accept(l->fd, &ip, &port);
@@ -151,9 +150,15 @@ listener_ready(void *arg)
 			client_start(l, fd, ip, port);
 		else if (errno == EMFILE || errno == ENFILE)
 			out_of_descriptors(l);
-		else if (errno != ECONNABORTED && errno != EINTR)
+		else
 			return;
 	}
+}
+
+static void
+listener_ready(void *arg)
+{
+	accept_some(arg, ACCEPT_BATCH);
 }
 
 /* ---- leaving -------------------------------------------------------------------------------- */
@@ -183,8 +188,11 @@ drain(void *arg)
 	(void)arg;
 	if (session_draining())
 		return;
-	stop_accepting();
 	session_drain();
+	/* who waits in the queue is told so, too, instead of being cut off */
+	for (size_t i = 0; !worker.leaving && i < worker.config->listener_count; i++)
+		accept_some(&worker.listeners[i], QUEUE_MAX);
+	stop_accepting();
 	rt_every(worker.config->drain_ms > 0 ? worker.config->drain_ms : 1, hurry, NULL);
 }
 
@@ -299,6 +307,17 @@ unblock_signals(void)
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 
+static void
+tell_ready(int fd)
+{
+	int pid = (int)getpid();
+
+	/* so few octets go into a pipe whole, or the master has gone */
+	if (write(fd, &pid, sizeof(pid)) != sizeof(pid))
+		_exit(2);
+	close(fd);
+}
+
 _Noreturn void
 worker_run(const struct worker_start *start)
 {
@@ -320,6 +339,7 @@ worker_run(const struct worker_start *start)
 	rt_on_idle(end_of_round, NULL);
 	rt_every(SWEEP_MS, sweep, NULL);
 	(void)co_start(probe_backends, NULL, NULL);
+	tell_ready(start->ready);
 	rt_run();
 	close_all();
 	dns_fini();
