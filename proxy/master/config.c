@@ -15,6 +15,7 @@
 #include "proxy/inspect/inspect.h"
 #include "proxy/inspect/loader.h"
 #include "proxy/net/tls.h"
+#include "proxy/smtp/address.h"
 
 enum { ARENA_BLOCK = 4096, ARENA_MAX = 16 << 20 };
 
@@ -45,6 +46,19 @@ static const char *
 setting_cstr(const struct policy_block *b, const char *key)
 {
 	return policy_setting_count(b, key) == 0 ? NULL : policy_setting_text(b, key, 0).ptr;
+}
+
+/* Our own name goes into banners, trace fields and EHLO as it is. */
+static const char *
+host_name(struct config *c, const struct policy_block *b, const char *key, struct policy_diag *d)
+{
+	const char *name = setting_cstr(b, key);
+
+	if (name == NULL)
+		return system_hostname(c->arena);
+	if (!address_helo_ok(span_str(name)))
+		policy_diag_at(d, c->policy, policy_setting_place(b, key), false, "'%s' is no host name", name);
+	return name;
 }
 
 static const char *
@@ -102,9 +116,7 @@ backend_build(struct config *c, size_t index, bool quiet, struct policy_diag *d)
 	int ways;
 
 	r->name = policy_block_name(b).ptr;
-	r->helo = setting_cstr(b, "helo");
-	if (r->helo == NULL)
-		r->helo = system_hostname(c->arena);
+	r->helo = host_name(c, b, "helo", d);
 	r->mx = setting_cstr(b, "mx");
 	r->sink = quiet ? setting_cstr(b, "maildir") : sink_folder(c, b);
 	r->pool = (size_t)policy_setting_int(b, "pool");
@@ -223,9 +235,7 @@ listener_build(struct config *c, size_t index, struct policy_diag *d)
 	s->policy = c->policy;
 	s->block = b;
 	s->generation = c->generation;
-	s->hostname = setting_cstr(b, "hostname");
-	if (s->hostname == NULL)
-		s->hostname = system_hostname(c->arena);
+	s->hostname = host_name(c, b, "hostname", d);
 	s->space = policy_setting_int(b, "bare line ends") == 1;
 	s->relay_late = policy_setting_int(b, "relay") == 1;
 	s->quoted_local = policy_setting_int(b, "quoted local part") != 0;

@@ -84,16 +84,17 @@ transaction_begin(struct session *s, const struct command_path *mail)
 {
 	struct arena *arena = arena_new(TX_ARENA_BLOCK, TX_ARENA_MAX);
 	struct transaction *tx = arena == NULL ? NULL : arena_alloc(arena, sizeof(*tx));
+	struct sp_span text = tx == NULL ? (struct sp_span){ NULL, 0 } : arena_copy(arena, mail->address.text);
 	struct address *a;
 
-	if (tx == NULL) {
+	if (text.ptr == NULL) { /* without it the mail would go on as from <> */
 		arena_free(&arena);
 		return false;
 	}
 	tx->arena = arena;
 	tx->mail = *mail;
 	a = &tx->mail.address;
-	a->text = arena_copy(arena, mail->address.text);
+	a->text = text;
 	a->local = span_of(a->text.ptr, mail->address.local.len);
 	a->domain = span_from(a->text, a->text.len - mail->address.domain.len);
 	tx->begin_ns = rt_now_ns();

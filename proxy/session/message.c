@@ -211,9 +211,10 @@ upload_deliver(struct upload *u)
 	struct relay_reply reply;
 	struct relay_message m = { .commit = commit, .arg = s,
 		.reply_deadline_ms = s->tx->dot_ms + s->config->timeouts.reply };
+	struct sp_span trace = trace_header(s);
 	enum relay_outcome outcome;
 
-	if (inspect_apply(s->inspect, trace_header(s), &out) != SP_OK) {
+	if (trace.len == 0 || inspect_apply(s->inspect, trace, &out) != SP_OK) {
 		transaction_reply(s, 451, "4.3.0", SPAN_LIT("an edit of the message failed"), "filter");
 		return;
 	}
