@@ -125,8 +125,10 @@ class Sallyport:
         with open(self.log_path, errors="replace") as f:
             return f.read()
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
         self.stop()
+        if kind is None and (self.process.returncode != 0 or "another takes its place" in self.log()):
+            raise RuntimeError("Sallyport or one of its workers died, with status %d" % self.process.returncode)
 
     def stop(self):
         if self.process.poll() is None:
@@ -165,6 +167,11 @@ smtpd_soft_error_limit = 1000000
 smtpd_hard_error_limit = 1000001
 smtpd_junk_command_limit = 1000000
 in_flow_delay = 0
+enable_long_queue_ids = yes
+queue_run_delay = 1s
+minimal_backoff_time = 1s
+maximal_backoff_time = 1s
+transport_retry_time = 1s
 default_process_limit = 100
 message_size_limit = 67108864
 mailbox_size_limit = 0
@@ -244,7 +251,11 @@ class Postfix:
         return 0
 
     def start(self):
-        if self.run("start") != 0:
+        for _ in range(5):  # its check of the queue fails where a file vanishes meanwhile
+            if self.run("start") == 0:
+                break
+            time.sleep(0.3)
+        else:
             raise RuntimeError("Postfix does not start: " + self.log()[-2000:])
         wait_until(lambda: answers(self.port), "Postfix to answer")
 
@@ -276,12 +287,18 @@ class Postfix:
         return ""
 
     def _queued(self):
-        return any(files for name in ("incoming", "active", "deferred", "maildrop")
-                   for _, _, files in os.walk(os.path.join(self.folder, "queue", name)))
+        """Is there mail to deliver?  A file without the x bit is one that was not finished: Postfix took no such mail."""
+        for name in ("incoming", "active", "deferred", "maildrop"):
+            for path, _, files in os.walk(os.path.join(self.folder, "queue", name)):
+                for f in files:
+                    with contextlib.suppress(FileNotFoundError):
+                        if os.stat(os.path.join(path, f)).st_mode & 0o100:
+                            return True
+        return False
 
     def mail(self, box="bob", seconds=120):
         """The messages of a mailbox, as bytes, once Postfix has nothing left to deliver."""
-        wait_until(lambda: not self._queued(), "Postfix to empty its queue", seconds)
+        wait_until(lambda: not self._queued() and not self._queued(), "Postfix to empty its queue", seconds)
         new = os.path.join(self.folder, "mail", box, "new")
         messages = []
         for name in os.listdir(new) if os.path.isdir(new) else []:

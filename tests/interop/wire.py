@@ -101,6 +101,12 @@ def sent_by(message):
     return m.group(1).decode() if m else ""
 
 
+def queue_id(message):
+    """The id that Postfix gave a stored message."""
+    m = re.search(rb"\(Postfix\) with E?SMTPS? id (\w+)", message)
+    return m.group(1).decode() if m else ""
+
+
 def without_trace(message, gateway):
     """A stored message less what Postfix put on top, and less the gateway's Received field if it came through it.
 
