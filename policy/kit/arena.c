@@ -130,18 +130,23 @@ arena_copy(struct arena *a, struct sp_span s)
 char *
 arena_vprintf(struct arena *a, const char *fmt, va_list ap)
 {
+	struct block *b = a->blocks;
+	size_t room = b == NULL ? 0 : b->room - b->used;
+	char *free_part = b == NULL ? NULL : b->bytes + b->used, *text;
 	va_list again;
 	int len;
-	char *text;
 
 	va_copy(again, ap);
-	len = vsnprintf(NULL, 0, fmt, again);
+	len = vsnprintf(free_part, room, fmt, again); /* it mostly fits into what there is */
 	va_end(again);
 	if (len < 0)
 		return NULL;
 	text = arena_alloc(a, (size_t)len + 1);
-	if (text != NULL)
-		vsnprintf(text, (size_t)len + 1, fmt, ap);
+	if (text == NULL || text == free_part)
+		return text;
+	if (room > 0)
+		memset(free_part, 0, room);
+	vsnprintf(text, (size_t)len + 1, fmt, ap);
 	return text;
 }
 

@@ -72,6 +72,8 @@ enum sp_status stream_send_file(struct stream *s, int fd, int64_t offset, int64_
 bool stream_peer_gone(struct stream *s);
 /* Is there anything to read right now (buffered or in the kernel)? Does not wait. */
 bool stream_pending(struct stream *s);
+/* Neither is there anything to read nor has the peer gone: one look for both. */
+bool stream_quiet(struct stream *s);
 /* Octets carried so far. */
 int64_t stream_octets_in(const struct stream *s);
 int64_t stream_octets_out(const struct stream *s);

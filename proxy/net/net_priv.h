@@ -33,6 +33,7 @@ struct transport {
 	 * would not tell of? */
 	bool (*held)(struct stream *s);
 	bool (*pending)(struct stream *s); /* would read() yield something now? */
+	bool (*quiet)(struct stream *s);   /* neither pending nor gone */
 	bool (*gone)(struct stream *s);    /* has the peer ended it, as far as one can see? */
 	void (*close)(struct stream *s);
 	bool file; /* sendfile(2) may be used */

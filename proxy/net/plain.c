@@ -91,6 +91,14 @@ plain_gone(struct stream *s)
 	return transport_hung_up(s->fd);
 }
 
+static bool
+plain_quiet(struct stream *s)
+{
+	struct pollfd p = { .fd = s->fd, .events = POLLIN | POLLRDHUP };
+
+	return poll(&p, 1, 0) == 0;
+}
+
 static void
 plain_close(struct stream *s)
 {
@@ -102,6 +110,7 @@ const struct transport transport_plain = {
 	.write = plain_write,
 	.held = plain_held,
 	.pending = plain_pending,
+	.quiet = plain_quiet,
 	.gone = plain_gone,
 	.close = plain_close,
 	.file = true,

@@ -87,6 +87,7 @@ net_listen(const struct net_endpoint *e, int backlog)
 	struct net_endpoint any4 = { .kind = NET_IP, .ip = { .family = 4 }, .port = e->port };
 	struct sockaddr_storage sa;
 	socklen_t len;
+	unsigned timeout = USER_TIMEOUT_MS;
 	int on = 1, only6 = e->ip.family == 6, fd, error;
 
 	if (e->kind == NET_HOST) {
@@ -99,8 +100,11 @@ net_listen(const struct net_endpoint *e, int backlog)
 		return net_listen(&any4, backlog); /* a system without IPv6 */
 	if (fd < 0)
 		return -1;
-	if (e->kind == NET_IP)
+	if (e->kind == NET_IP) { /* accepted sockets inherit the latter three: tcp(7), Linux */
 		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+		net_tune(fd);
+		setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
+	}
 	if (sa.ss_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof(only6));
 	if (bind_to(fd, &sa, len) == 0 && listen(fd, backlog) == 0)
@@ -138,7 +142,6 @@ net_accept(int listener, struct sp_ip *ret_ip, uint16_t *ret_port)
 {
 	struct sockaddr_storage sa = { 0 };
 	socklen_t len = sizeof(sa);
-	unsigned timeout = USER_TIMEOUT_MS;
 	int fd;
 
 	/* These are about the connection that was lost in the queue, not about the listener. */
@@ -148,10 +151,6 @@ net_accept(int listener, struct sp_ip *ret_ip, uint16_t *ret_port)
 	if (fd < 0)
 		return -1;
 	ip_of(&sa, ret_ip, ret_port);
-	if (ret_ip->family != 0) {
-		net_tune(fd);
-		setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
-	}
 	return fd;
 }
 

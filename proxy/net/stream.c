@@ -199,6 +199,12 @@ stream_pending(struct stream *s)
 }
 
 bool
+stream_quiet(struct stream *s)
+{
+	return s->in_end == s->in_start && s->transport->quiet(s);
+}
+
+bool
 stream_peer_gone(struct stream *s)
 {
 	return s->transport->gone(s);

@@ -230,6 +230,12 @@ tls_gone(struct stream *s)
 	return t->read_ended;
 }
 
+static bool
+tls_quiet(struct stream *s)
+{
+	return !tls_pending(s) && !tls_gone(s);
+}
+
 /* Says close_notify, as far as that goes without waiting. */
 static void
 tls_close(struct stream *s)
@@ -249,6 +255,7 @@ static const struct transport transport_tls = {
 	.write = tls_write,
 	.held = tls_held,
 	.pending = tls_pending,
+	.quiet = tls_quiet,
 	.gone = tls_gone,
 	.close = tls_close,
 	.file = false,

@@ -191,7 +191,7 @@ conn_reply_ehlo(struct conn *c, int64_t deadline_ms)
 bool
 conn_stirred(struct conn *c)
 {
-	return stream_pending(c->stream) || stream_peer_gone(c->stream);
+	return !stream_quiet(c->stream);
 }
 
 enum relay_fault

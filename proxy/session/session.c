@@ -248,7 +248,7 @@ spoke_first(struct session *s)
 		s->end = "client-gone";
 		return false;
 	}
-	if (!(stream_input(s->stream).len > 0 || stream_pending(s->stream)) || stream_peer_gone(s->stream))
+	if (stream_quiet(s->stream) || stream_peer_gone(s->stream))
 		return false;
 	session_reply(s, 554, "5.5.0", "protocol error: you spoke before the greeting");
 	s->done = true;
@@ -259,7 +259,7 @@ spoke_first(struct session *s)
 static void
 refuse_connection(struct session *s, const struct policy_verdict *v)
 {
-	s->banner_rule = policy_rule_name(v->rule);
+	s->banner_rule = v->rule != NULL ? policy_rule_name(v->rule) : s->banner_rule;
 	s->verdict = v->verdict;
 	if (v->verdict == POLICY_DEFER) {
 		char text[REPLY_TEXT];
