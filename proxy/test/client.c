@@ -22,6 +22,7 @@ struct talk {
 	struct sp_span from; /* the client's address */
 	int64_t chunk;    /* octets a write; 0: all */
 	int64_t round;    /* of the innermost repeat, from 1 */
+	int64_t within;   /* ms for a reply; 0: as long as it takes */
 	bool ended;       /* our side was closed */
 	struct stream **held;
 	size_t held_count;
@@ -170,10 +171,18 @@ send_line(struct talk *t, struct sp_span text)
 
 /* ---- reading -------------------------------------------------------------------------------- */
 
+static int64_t
+reply_deadline(const struct talk *t)
+{
+	return t->within > 0 ? rt_deadline(t->within) : play_deadline(t->play);
+}
+
 /* A whole reply: lines up to one whose fourth octet is no '-'. In the scene's arena; {null,0}: none came. */
 static struct sp_span
 read_reply(struct talk *t, enum sp_status *ret_status)
 {
+	int64_t deadline = reply_deadline(t);
+
 	for (;;) {
 		struct sp_span in = stream_input(t->stream);
 		size_t start = 0;
@@ -193,7 +202,7 @@ read_reply(struct talk *t, enum sp_status *ret_status)
 				return reply;
 			}
 		}
-		*ret_status = stream_fill(t->stream, play_deadline(t->play));
+		*ret_status = stream_fill(t->stream, deadline);
 		if (*ret_status != SP_OK)
 			return (struct sp_span){ NULL, 0 };
 	}
@@ -237,7 +246,7 @@ expect_reply(struct talk *t, const struct step *st)
 static void
 expect_closed(struct talk *t, const struct step *st)
 {
-	enum sp_status status = stream_input(t->stream).len > 0 ? SP_OK : stream_fill(t->stream, play_deadline(t->play));
+	enum sp_status status = stream_input(t->stream).len > 0 ? SP_OK : stream_fill(t->stream, reply_deadline(t));
 
 	if (status == SP_OK)
 		play_fail(t->play, st->line, "a closed connection was expected, but this came: %.*s",
@@ -327,6 +336,9 @@ step_play(struct talk *t, const struct step *st)
 		break;
 	case STEP_PAUSE:
 		(void)co_sleep(st->number);
+		break;
+	case STEP_WITHIN:
+		t->within = st->number;
 		break;
 	case STEP_CHUNK:
 		t->chunk = st->number;

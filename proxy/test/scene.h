@@ -31,6 +31,7 @@ enum step_kind {
 	STEP_CLOSED,   /* the gateway closes, and says nothing more */
 	STEP_SILENCE,  /* nothing comes for number ms */
 	STEP_PAUSE,    /* number ms */
+	STEP_WITHIN,   /* from now on each reply must come within number ms */
 	STEP_CHUNK,    /* from now on at most number octets a write; 0: all at once */
 	STEP_CLOSE,
 	STEP_RESET,

@@ -93,7 +93,7 @@ struct step_word {
 	bool number;
 };
 static const struct step_word step_words[] = {
-	{ "pause", STEP_PAUSE, true }, { "silence", STEP_SILENCE, true }, { "chunk", STEP_CHUNK, true },
+	{ "pause", STEP_PAUSE, true }, { "within", STEP_WITHIN, true }, { "silence", STEP_SILENCE, true }, { "chunk", STEP_CHUNK, true },
 	{ "fill", STEP_FILL, true }, { "line", STEP_LINE, true }, { "text", STEP_TEXT, true },
 	{ "repeat", STEP_REPEAT, true }, { "hold", STEP_HOLD, true }, { "close", STEP_CLOSE, false }, { "reset", STEP_RESET, false },
 	{ "shutdown", STEP_SHUTDOWN, false }, { "starttls", STEP_STARTTLS, false }, { "}", STEP_END, false },
@@ -141,7 +141,7 @@ word_step(struct reader *r, struct sp_span name, struct step *st)
 			st->kind = step_words[i].kind;
 			return !step_words[i].number || count_step(r, st);
 		}
-	return reader_fail(r, st->line, "unknown step '%.*s': C: S: upto send sendhex many chunk pause silence fill line text repeat hold "
+	return reader_fail(r, st->line, "unknown step '%.*s': C: S: upto send sendhex many chunk pause within silence fill line text repeat hold "
 		"close reset shutdown starttls gateway backend wait-log wait-backend are known", (int)name.len, name.ptr);
 }
 
