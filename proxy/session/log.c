@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
+#include <sys/un.h>
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
@@ -75,7 +77,7 @@ log_open(const char *to, enum log_format format)
 	out.syslog = strcmp(to, "syslog") == 0;
 	out.path[0] = '\0';
 	if (out.syslog) {
-		openlog("sallyport", LOG_PID, LOG_MAIL);
+		out.fd = -1; /* connected when there is a line */
 		return SP_OK;
 	}
 	if (strcmp(to, "stderr") == 0) {
@@ -108,6 +110,42 @@ log_reopen(void)
 	close(out.fd);
 	out.fd = fd;
 }
+
+/* ---- syslog --------------------------------------------------------------------------------- */
+
+/* syslog(3) waits for a daemon that does not read. */
+static bool
+syslog_connect(void)
+{
+	const struct sockaddr_un to = { .sun_family = AF_UNIX, .sun_path = "/dev/log" };
+
+	if (out.fd >= 0)
+		close(out.fd);
+	out.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return out.fd >= 0 && connect(out.fd, (const struct sockaddr *)&to, sizeof(to)) == 0;
+}
+
+static bool
+syslog_send(struct sp_span line)
+{
+	time_t now = time(NULL);
+	struct tm tm;
+	char date[32], head[96];
+	struct iovec parts[] = { { head, 0 }, { (void *)(uintptr_t)line.ptr, line.len } };
+	const struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
+
+	if (localtime_r(&now, &tm) == NULL)
+		return false;
+	strftime(date, sizeof(date), "%b %e %H:%M:%S", &tm);
+	parts[0].iov_len = (size_t)snprintf(head, sizeof(head), "<%d>%s sallyport[%d]: ", LOG_MAIL | LOG_INFO, date, (int)getpid());
+	if (out.fd >= 0 && sendmsg(out.fd, &message, MSG_NOSIGNAL) >= 0)
+		return true;
+	if (out.fd >= 0 && (errno == EAGAIN || errno == ENOBUFS || errno == EMSGSIZE))
+		return false;
+	return syslog_connect() && sendmsg(out.fd, &message, MSG_NOSIGNAL) >= 0;
+}
+
+/* ---- files, pipes and sockets --------------------------------------------------------------- */
 
 /* Length of the whole lines at the front, at most PIPE_BUF octets; of one longer line all, if that cannot wait. */
 static size_t
@@ -162,6 +200,16 @@ drop_lines(void)
 		buf_add_char(&out.lines, '\n');
 }
 
+static void
+say_dropped(void)
+{
+	uint64_t dropped = out.dropped;
+
+	out.dropped = 0;
+	log_message(SP_LOG_WARNING, "%llu log lines were dropped: the log could not be written",
+		(unsigned long long)dropped);
+}
+
 void
 log_flush(void)
 {
@@ -175,13 +223,8 @@ log_flush(void)
 	buf_consume(&out.lines, out.lines.len - rest.len);
 	if (out.lines.len > LOG_BUFFER / 2)
 		drop_lines();
-	if (out.dropped > 0 && out.lines.len == 0) {
-		uint64_t dropped = out.dropped;
-
-		out.dropped = 0;
-		log_message(SP_LOG_WARNING, "%llu log lines were dropped: the log could not be written",
-			(unsigned long long)dropped);
-	}
+	if (out.dropped > 0 && out.lines.len == 0 && !out.syslog)
+		say_dropped();
 }
 
 /* ---- lines ---------------------------------------------------------------------------------- */
@@ -284,8 +327,12 @@ log_end(void)
 		return;
 	}
 	if (out.syslog) {
-		syslog(LOG_INFO, "%.*s", (int)(out.lines.len - out.line_start - 1), out.lines.ptr + out.line_start);
+		bool sent = syslog_send(span_of(out.lines.ptr, out.lines.len - 1));
+
 		buf_clear(&out.lines);
+		out.dropped += !sent;
+		if (sent && out.dropped > 0)
+			say_dropped();
 	} else if (out.lines.len >= LOG_FILL) {
 		log_flush();
 	}

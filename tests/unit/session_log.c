@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -165,6 +167,53 @@ test_long_lines_and_blocked_reader(void **state)
 	assert_true(whole > 5);
 }
 
+/* The daemon's side of /dev/log; -1: there is one here already, or we may not make it. */
+static int
+syslog_daemon(void)
+{
+	const struct sockaddr_un name = { .sun_family = AF_UNIX, .sun_path = "/dev/log" };
+	int fd = access(name.sun_path, F_OK) == 0 ? -1 : socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+
+	if (fd >= 0 && bind(fd, (const struct sockaddr *)&name, sizeof(name)) == 0)
+		return fd;
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+static void
+test_syslog(void **state)
+{
+	int daemon = syslog_daemon();
+	ssize_t n;
+	bool told = false;
+
+	(void)state;
+	if (daemon < 0)
+		skip();
+	assert_int_equal(log_open("syslog", LOG_LOGFMT), SP_OK);
+	alarm(20); /* a daemon that does not read stops nothing */
+	for (int i = 0; i < 20000; i++)
+		log_message(SP_LOG_INFO, "line %d", i);
+	alarm(0);
+	n = read(daemon, text, sizeof(text) - 1);
+	assert_true(n > 0);
+	text[n] = '\0';
+	assert_memory_equal(text, "<22>", 4);
+	assert_non_null(strstr(text, " sallyport["));
+	assert_ptr_equal(strstr(text, "]: event=message level=info text=\"line 0\""), text + n - strlen("]: event=message level=info text=\"line 0\""));
+	while (read(daemon, text, sizeof(text)) > 0)
+		;
+	log_message(SP_LOG_INFO, "now it reads");
+	while ((n = read(daemon, text, sizeof(text) - 1)) > 0) {
+		text[n] = '\0';
+		told = told || strstr(text, "log lines were dropped") != NULL;
+	}
+	close(daemon);
+	unlink("/dev/log");
+	assert_true(told);
+}
+
 int
 main(void)
 {
@@ -173,6 +222,7 @@ main(void)
 		cmocka_unit_test(test_json),
 		cmocka_unit_test(test_blocked_reader),
 		cmocka_unit_test(test_long_lines_and_blocked_reader),
+		cmocka_unit_test(test_syslog),
 	};
 	int fd = mkstemp(path), failed;
 
