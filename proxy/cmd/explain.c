@@ -37,7 +37,7 @@ struct explain {
 	const char *client, *helo, *from, *user, *listener;
 	const char *to[RCPTS];
 	size_t to_count;
-	bool json;
+	bool to_given, json;
 	struct config *config;
 	struct buf message; /* CR LF line ends, dots not stuffed */
 	int status;
@@ -75,6 +75,33 @@ address_arg(const char *text, bool null_ok, struct address *ret)
 		return true;
 	fprintf(stderr, "sallyport explain: '%s' is no address\n", text);
 	return false;
+}
+
+/* The listener that --listener names, or the first. */
+static const struct session_config *
+explain_listener(const struct explain *x)
+{
+	for (size_t i = 0; i < x->config->listener_count; i++)
+		if (span_eq(x->config->listeners[i].session.listener, span_str(x->listener)))
+			return &x->config->listeners[i].session;
+	return NULL;
+}
+
+/* No rule speaks of relaying, so the rules' verdict alone would mislead. */
+static void
+explain_relaying(const struct explain *x, const struct sp_ip *client)
+{
+	const struct session_config *listener = explain_listener(x);
+
+	for (size_t n = 0; listener != NULL && n < x->to_count; n++) {
+		struct address rcpt = { 0 };
+
+		(void)address_parse_bare(span_str(x->to[n]), &rcpt); /* checked before */
+		if (!session_may_relay(listener, client, &rcpt))
+			fprintf(x->json ? stderr : stdout, "before any rule: <%s> is refused, 550 5.7.1 relaying denied: its "
+				"domain is not in 'relay to' of listener %s, nor the client in 'relay for'\n",
+				x->to[n], x->listener);
+	}
 }
 
 static struct policy_verdict
@@ -151,6 +178,8 @@ explain_run(void *arg)
 	struct inspect *i;
 
 	(void)span_to_ip(span_str(x->client), &client.ip); /* checked before */
+	if (x->to_given)
+		explain_relaying(x, &client.ip);
 	i = inspect_new(x->config->policy, &client);
 	if (i != NULL) {
 		v = explain_stages(x, i);
@@ -256,6 +285,7 @@ explain_option(struct explain *x, int opt)
 		if (x->to_count == RCPTS)
 			return false;
 		x->to[x->to_count++] = optarg;
+		x->to_given = true;
 		return true;
 	default:
 		return false;

@@ -158,43 +158,6 @@ session_mail(struct session *s, const struct command *c)
 	session_reply(s, 250, "2.1.0", "ok");
 }
 
-/* ---- who may relay -------------------------------------------------------------------------- */
-
-/* A local part that asks the next host to route on: user%other@ours, other!user@ours. */
-static bool
-routes_on(struct sp_span local)
-{
-	return span_find(local, '%') < local.len || span_find(local, '!') < local.len ||
-		span_find(local, '@') < local.len;
-}
-
-/* On this machine: a peer on loopback may speak for a client that is not. */
-static bool
-is_local(const struct sp_ip *ip)
-{
-	const struct net_endpoint e = { .kind = ip->family == 0 ? NET_UNIX : NET_IP, .ip = *ip };
-
-	return net_endpoint_is_loopback(&e);
-}
-
-static bool
-may_relay(const struct session *s, const struct address *rcpt)
-{
-	char text[256];
-	struct sp_span domain;
-
-	if (policy_setting_has_ip(s->config->block, "relay for", &s->ip))
-		return true;
-	if (routes_on(rcpt->local))
-		return false;
-	if ((s->config->relay_all && is_local(&s->ip)) || rcpt->domain.len == 0) /* <postmaster> is always ours */
-		return true;
-	if (rcpt->domain.len >= sizeof(text))
-		return false;
-	domain = address_domain_fold(rcpt->domain, text);
-	return policy_setting_has_domain(s->config->block, "relay to", domain);
-}
-
 /* ---- RCPT ----------------------------------------------------------------------------------- */
 
 static void
@@ -343,7 +306,7 @@ session_rcpt(struct session *s, const struct command *c)
 	}
 	if (s->tx->accepted >= s->config->limits.recipients)
 		refuse_rcpt(s, &rcpt.address, &too_many, "limit");
-	else if (!may_relay(s, &rcpt.address))
+	else if (!session_may_relay(s->config, &s->ip, &rcpt.address))
 		refuse_rcpt(s, &rcpt.address, &denied, "relay");
 	else
 		inspect_one_rcpt(s, &rcpt.address);

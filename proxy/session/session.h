@@ -12,6 +12,7 @@
 #include "proxy/relay/relay.h"
 
 struct tls_context;
+struct address;
 
 struct session_limits {
 	int64_t message_size;  /* octets */
@@ -64,6 +65,9 @@ struct session_start {
 	struct session_refusal (*admit)(void *arg, const struct sp_ip *client);
 	void *arg;
 };
+
+/* May a client at ip send to this recipient on this listener?  Else 550 5.7.1. */
+bool session_may_relay(const struct session_config *c, const struct sp_ip *ip, const struct address *rcpt);
 
 /* Serves until the client or we end it; frees the stream. Runs in a coroutine. */
 void session_serve(struct stream *stream, const struct session_start *start);

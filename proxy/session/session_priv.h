@@ -4,6 +4,7 @@
  *   session.c    its life: banner, lines, limits, farewell
  *   command.c    the table of commands {verb, states, check, proceed} and the simple ones
  *   envelope.c   MAIL and RCPT
+ *   relaying.c   who may relay
  *   message.c    DATA, from 354 to the reply to the final dot
  *   account.c    what is logged
  */

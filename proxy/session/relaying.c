@@ -1,0 +1,41 @@
+/*
+ * relaying.c - who may send to whom: settled before any rule, closed by default (RFC 5321 7.8, RFC 2505).
+ */
+#include "policy/kit/span.h"
+#include "proxy/session/session.h"
+#include "proxy/smtp/address.h"
+
+/* A local part that asks the next host to route on: user%other@ours, other!user@ours. */
+static bool
+routes_on(struct sp_span local)
+{
+	return span_find(local, '%') < local.len || span_find(local, '!') < local.len ||
+		span_find(local, '@') < local.len;
+}
+
+/* On this machine: a peer on loopback may speak for a client that is not. */
+static bool
+is_local(const struct sp_ip *ip)
+{
+	const struct net_endpoint e = { .kind = ip->family == 0 ? NET_UNIX : NET_IP, .ip = *ip };
+
+	return net_endpoint_is_loopback(&e);
+}
+
+bool
+session_may_relay(const struct session_config *c, const struct sp_ip *ip, const struct address *rcpt)
+{
+	char text[256];
+	struct sp_span domain;
+
+	if (policy_setting_has_ip(c->block, "relay for", ip))
+		return true;
+	if (routes_on(rcpt->local))
+		return false;
+	if ((c->relay_all && is_local(ip)) || rcpt->domain.len == 0) /* <postmaster> is always ours */
+		return true;
+	if (rcpt->domain.len >= sizeof(text))
+		return false;
+	domain = address_domain_fold(rcpt->domain, text);
+	return policy_setting_has_domain(c->block, "relay to", domain);
+}
