@@ -68,7 +68,7 @@ class Model:
 
     def refused(self, code):
         self.bad += 1
-        return self.close(code, 4) if self.bad > BAD_RCPTS else [code]
+        return [code]
 
     def step(self, c, last):
         if c.verb in JUNKS:
@@ -79,6 +79,10 @@ class Model:
             return self.close(5)
         if self.state not in STATES.get(c.verb, ANY):
             return self.error()
+        if c.verb == "RCPT" and self.bad >= BAD_RCPTS:
+            return self.close(4)
+        if c.verb == "RCPT" and self.bad >= BAD_RCPTS:
+            return self.close(4)
         if not c.good:
             return self.error()
         return getattr(self, c.verb.lower().replace(" ", "_"), lambda c: [2])(c)
@@ -115,7 +119,8 @@ class Model:
     def rcpt(self, c):
         code = c.wish.get("own") or self.wish.get("mail") or c.wish.get("rcpt")
         if code:
-            return self.refused(code)
+            self.bad += 1
+            return [code]
         self.state = RCPT
         return [2]
 
