@@ -445,6 +445,8 @@ master_run(const struct master_options *o)
 	block_signals();
 	master.wanted = worker_count(master.config);
 	workers_fill();
+	if (geteuid() == 0)
+		log_message(SP_LOG_WARNING, "running as root: let the policy name an account with 'user'");
 	log_message(SP_LOG_INFO, "ready: %u workers, policy generation 1", master.wanted);
 	log_flush();
 	loop();

@@ -22,7 +22,6 @@ struct upload {
 	struct session *s;
 	struct data_parser parser;
 	struct spool *spool;
-	enum sp_status inspect_status;
 	int64_t block_deadline; /* for the next piece */
 	int64_t slow_ms, slow_octets; /* when and at which count the present measure of speed began */
 };
@@ -42,9 +41,8 @@ upload_content(void *arg, struct sp_span bytes)
 {
 	struct upload *u = arg;
 
-	if (u->inspect_status == SP_OK && !inspect_settled(u->s->inspect))
-		u->inspect_status = inspect_content(u->s->inspect, bytes);
-	return SP_OK; /* a filter's trouble is the policy's business, not the spool's */
+	(void)inspect_content(u->s->inspect, bytes); /* what went wrong is told at the end, by inspect_end() */
+	return SP_OK;
 }
 
 /* At least min_rate octets a second, measured over the slow window (CASES SL01). */
