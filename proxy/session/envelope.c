@@ -231,7 +231,10 @@ hold_rcpt(struct session *s, struct sp_span address)
 		tx->held = held;
 	}
 	held[tx->held_count] = arena_copy(tx->arena, address);
-	return held[tx->held_count++].ptr != NULL;
+	if (held[tx->held_count].ptr == NULL)
+		return false;
+	tx->held_count++;
+	return true;
 }
 
 static void

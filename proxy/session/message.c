@@ -81,6 +81,16 @@ upload_wait(struct upload *u)
 	}
 }
 
+/* Waits until there is room for what was read. A spool that has failed is no reason to stop: the message is read to its
+ * end, and spool_seal() tells then. */
+static enum sp_status
+upload_room(struct upload *u, size_t octets)
+{
+	enum sp_status st = spool_reserve(u->spool, octets, u->block_deadline);
+
+	return st == SP_SYSTEM ? SP_OK : st;
+}
+
 static void
 upload_failed(struct session *s, enum sp_status st)
 {
@@ -92,6 +102,9 @@ upload_failed(struct session *s, enum sp_status st)
 	} else if (st == SP_CANCELED) {
 		s->tx->by = "drain";
 		session_goodbye(s, "4.3.2", "closing for maintenance, try again later", "drain");
+	} else if (st == SP_SYSTEM) {
+		s->tx->by = "limit";
+		session_goodbye(s, "4.3.0", "out of memory, try again later", "memory");
 	} else {
 		s->tx->by = "client";
 		s->peer_gone = true;
@@ -118,7 +131,7 @@ upload_receive(struct upload *u)
 		if (in.len == 0)
 			st = upload_wait(u);
 		else
-			st = spool_reserve(u->spool, in.len, u->block_deadline);
+			st = upload_room(u, in.len);
 		if (st == SP_OK && too_slow(u))
 			st = SP_TIMEOUT;
 		if (st != SP_OK) {
