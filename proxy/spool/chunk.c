@@ -66,10 +66,14 @@ chunk_new_anyway(size_t room)
 	return c;
 }
 
+/* Half of the room is left to messages that have no chunk yet: without one they could not even go to a file, and a few
+ * clients that hold much would keep all others out. */
 struct chunk *
 chunk_new(size_t room)
 {
-	if (used > limit || room > limit - used)
+	size_t most = room > CHUNK_FIRST ? limit / 2 : limit;
+
+	if (used > most || room > most - used)
 		return NULL;
 	return chunk_new_anyway(room);
 }

@@ -16,7 +16,7 @@ struct chunk {
 
 /* Octets for all chunks together; the present ones stay. */
 void chunk_limit(size_t total);
-/* room is one of the three sizes. Null: the bound is reached, or the heap is empty. */
+/* room is one of the three sizes. Null: the bound (for all but the smallest: half of it) is reached, or the heap is empty. */
 struct chunk *chunk_new(size_t room);
 /* As above, past the bound; null only when the heap is empty. */
 struct chunk *chunk_new_anyway(size_t room);

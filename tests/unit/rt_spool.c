@@ -379,7 +379,7 @@ test_bound_sends_to_file(void **state)
 	struct spool *a = spool_new(), *b = spool_new();
 
 	(void)state;
-	configure(MEMORY, 24 * KIB);
+	configure(MEMORY, 48 * KIB);
 	write_range(a, 0, 4 * KIB);
 	write_range(b, 0, 20 * KIB);
 	assert_int_equal(spool_memory_used(), 24 * KIB);
@@ -395,6 +395,34 @@ test_bound_sends_to_file(void **state)
 	check_whole(b, 20 * KIB + 100000);
 	spool_free(&a);
 	spool_free(&b);
+	configure(MEMORY, TOTAL);
+}
+
+/* Those who hold as much as they can leave room for the first chunk of others. */
+static void
+test_newcomers_are_let_in(void **state)
+{
+	struct spool *big[10], *s = spool_new();
+
+	(void)state;
+	configure(MEMORY, 1024 * KIB);
+	for (size_t i = 0; i < 10; i++) {
+		big[i] = spool_new();
+		write_range(big[i], 0, 200 * KIB);
+	}
+	for (size_t i = 0; i < 100; i++) {
+		assert_int_equal(spool_reserve(s, 1, rt_now_ms()), SP_OK);
+		write_range(s, 0, 100 * KIB);
+		check_whole(s, 100 * KIB);
+		spool_free(&s);
+		s = spool_new();
+	}
+	assert_true(spool_memory_used() <= 1024 * KIB);
+	for (size_t i = 0; i < 10; i++) {
+		check_whole(big[i], 200 * KIB);
+		spool_free(&big[i]);
+	}
+	spool_free(&s);
 	configure(MEMORY, TOTAL);
 }
 
@@ -560,6 +588,7 @@ main(void)
 		cmocka_unit_test(test_no_directory),
 		cmocka_unit_test(test_truncated_behind_our_back),
 		cmocka_unit_test(test_bound_sends_to_file),
+		cmocka_unit_test(test_newcomers_are_let_in),
 		cmocka_unit_test(test_unreserved_is_let_in),
 		cmocka_unit_test(test_reserve_waits_in_order),
 		cmocka_unit_test(test_reserve_canceled),
