@@ -328,6 +328,7 @@ void
 hooks_leave(struct use *u)
 {
 	edits_drop(u->in->tx, u);
+	slots_forget_filter(u->in, u->index);
 	end_tx(u);
 }
 

@@ -199,6 +199,8 @@ bool slots_begin_tx(struct inspect *i);
 bool slots_begin_rcpt(struct inspect *i, struct recipient *r);
 /* Forgets the facts that were set at HELO. */
 void slots_forget_helo(struct inspect *i);
+/* Forgets what a filter has stated in this transaction. */
+void slots_forget_filter(struct inspect *i, size_t index);
 
 /* ---- hooks.c -------------------------------------------------------------------------------- */
 
@@ -215,7 +217,7 @@ const struct sp_filter *hooks_module(const struct use *u);
 bool hooks_want_body(const struct inspect *i);
 /* Starts a filter whose life ends as said. False: no memory. */
 bool hooks_start(struct use *u, enum use_life life);
-/* Ends a filter before its time: its edits, too, are forgotten. */
+/* Ends a filter before its time: its edits and its facts are forgotten. */
 void hooks_leave(struct use *u);
 /* on_reset for all that have begun the transaction; ends those called for in it. */
 void hooks_end_tx(struct inspect *i);

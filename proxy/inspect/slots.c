@@ -85,6 +85,14 @@ slots_forget_helo(struct inspect *i)
 			i->slots[n].set = false;
 }
 
+void
+slots_forget_filter(struct inspect *i, size_t index)
+{
+	for (size_t n = 0; i->tx->slots != NULL && n < policy_fact_count(i->policy); n++)
+		if (policy_fact(i->policy, (unsigned)n)->filter == (int)index)
+			i->tx->slots[n].set = false;
+}
+
 /* ---- reading ---------------------------------------------------------------------------------- */
 
 static bool

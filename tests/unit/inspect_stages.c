@@ -337,6 +337,31 @@ demand_released(void **state)
 	world_fini(&w);
 }
 
+/* What it said for a recipient who was refused is forgotten with it: when it cannot say any more, it is unknown. */
+static void
+demand_released_says_nothing(void **state)
+{
+	struct world w;
+	struct address a;
+	struct policy_verdict v;
+
+	(void)state;
+	world_init(&w, "policy 1\nfilter watch\nrules {\n scan : if rcpt.local == \"ann\" filter watch\n"
+		" found : if watch.mail == \"example.org\" reject 550 5.7.1 \"known\"\n accept\n}\n");
+	world_connect(&w);
+	world_mail(&w, "a@example.org", -1);
+	assert_int_equal(address_parse_bare(SPAN_LIT("ann@example.com"), &a), ADDRESS_OK);
+	v = inspect_rcpt(w.in, &a, RT_NEVER);
+	assert_int_equal(v.verdict, POLICY_REJECT);
+	inspect_rcpt_result(w.in, false);
+	watch_silent = true;
+	v = inspect_rcpt(w.in, &a, RT_NEVER);
+	watch_silent = false;
+	assert_int_equal(v.verdict, POLICY_DEFER);
+	assert_true(v.unknown);
+	world_fini(&w);
+}
+
 /* ---- recipients -------------------------------------------------------------------------------------- */
 
 #define BY_RCPT "policy 1\nrules {\n" \
@@ -575,6 +600,7 @@ main(void)
 		cmocka_unit_test(demand_not_made),
 		cmocka_unit_test(demand_of_one_recipient),
 		cmocka_unit_test(demand_released),
+		cmocka_unit_test(demand_released_says_nothing),
 		cmocka_unit_test(strictest_speaks),
 		cmocka_unit_test(nobody_left),
 		cmocka_unit_test(settled_at_header),
