@@ -190,11 +190,22 @@ find_from(const struct apply *a, int64_t *ret)
 	return st == SP_NONE ? SP_SYSTEM : st; /* NONE: the spool is shorter than what went into it */
 }
 
+static void
+drop_failed(struct apply *a)
+{
+	struct inspect *i = a->in;
+
+	for (size_t n = 0; i->uses != NULL && n < policy_filter_count(i->policy); n++)
+		if (i->uses[n].failed)
+			edits_drop(a->tx, &i->uses[n]);
+}
+
 static enum sp_status
 edit(struct apply *a)
 {
 	enum sp_status st = a->tx->edits.fault;
 
+	drop_failed(a);
 	if (st == SP_OK)
 		st = plan(a);
 	if (st == SP_OK)

@@ -116,7 +116,7 @@ replay_body(struct use *u)
 	if (st != SP_NONE) { /* it has not seen all: it must not judge */
 		host_log(u, SP_LOG_ERROR, "the message cannot be read back");
 		u->skip = true;
-		edits_drop(tx, u);
+		hooks_fail(u);
 	}
 	hooks_call(u, HOOK_EOM, &eom);
 }

@@ -47,7 +47,7 @@ make(struct arena *a, size_t size, void **ret)
 static bool
 begin_tx(struct use *u)
 {
-	u->skip = false;
+	u->skip = u->failed = false;
 	u->tx_begun = make(u->in->tx->arena, hooks_module(u)->tx_size, &u->ctx.tx);
 	return u->tx_begun;
 }
@@ -210,13 +210,20 @@ dispatch(struct use *u, enum hook hook, const void *event)
 	return SP_OK;
 }
 
+void
+hooks_fail(struct use *u)
+{
+	u->failed = true;
+	edits_drop(u->in->tx, u);
+}
+
 /* The budget is used up: what the filter has not seen it cannot judge. */
 static void
 give_up(struct use *u)
 {
 	host_log(u, SP_LOG_WARNING, "the transaction's time for filters is used up");
 	u->skip = true;
-	edits_drop(u->in->tx, u);
+	hooks_fail(u);
 }
 
 void
@@ -241,7 +248,7 @@ hooks_call(struct use *u, enum hook hook, const void *event)
 	if (st == SP_NONE)
 		u->skip = true;
 	else
-		edits_drop(i->tx, u);
+		hooks_fail(u);
 }
 
 struct use *

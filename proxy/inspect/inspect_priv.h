@@ -84,6 +84,7 @@ struct use {
 	enum sp_stage stage; /* of the hook that runs: facts of earlier stages can no longer be set */
 	bool tx_begun;
 	bool skip; /* no later hook need be called in this transaction */
+	bool failed; /* a hook of this transaction has: it edits nothing, neither before nor after */
 };
 
 /* A connection of a module's; the heap's, closed with the session at the latest. */
@@ -217,6 +218,8 @@ const struct sp_filter *hooks_module(const struct use *u);
 bool hooks_want_body(const struct inspect *i);
 /* Starts a filter whose life ends as said. False: no memory. */
 bool hooks_start(struct use *u, enum use_life life);
+/* None of its edits is applied, neither those that it has asked for nor those that it will. */
+void hooks_fail(struct use *u);
 /* Ends a filter before its time: its edits and its facts are forgotten. */
 void hooks_leave(struct use *u);
 /* on_reset for all that have begun the transaction; ends those called for in it. */

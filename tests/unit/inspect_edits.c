@@ -385,6 +385,24 @@ failed_edits_nothing(void **state)
 	check(EDIT, fail_half_way, MESSAGE, TRACE "From: a\r\nX: 1\r\nSubject: s\r\nx: 2\r\n folded\r\nX: 3\r\n\r\n" BODY);
 }
 
+/* Nor does it when it failed at the header and goes on as if nothing had happened. */
+static enum sp_status
+edit_all_the_same(struct sp_ctx *ctx)
+{
+	sp_header_add(ctx, "A", SPAN_LIT("1"));
+	ctx->host->body_replace(ctx, SPAN_LIT("new\r\n"));
+	return SP_OK;
+}
+
+static void
+failed_before_edits_nothing(void **state)
+{
+	(void)state;
+	edit_eoh = SP_TEMPFAIL;
+	check(EDIT, edit_all_the_same, MESSAGE, TRACE "From: a\r\nX: 1\r\nSubject: s\r\nx: 2\r\n folded\r\nX: 3\r\n\r\n" BODY);
+	edit_eoh = SP_OK;
+}
+
 /* Under "run --shadow" nothing is settled early and nothing is edited. */
 static void
 whole_policy_in_shadow(void **state)
@@ -423,6 +441,7 @@ main(void)
 		cmocka_unit_test(reading_back),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(failed_edits_nothing),
+		cmocka_unit_test(failed_before_edits_nothing),
 		cmocka_unit_test(whole_policy_in_shadow),
 	};
 

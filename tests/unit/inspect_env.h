@@ -178,6 +178,15 @@ static const struct sp_filter watch_module = {
 /* ---- module "edit" ---------------------------------------------------------------------------- */
 
 static enum sp_status (*edit_fn)(struct sp_ctx *ctx);
+static enum sp_status edit_eoh; /* what its on_eoh returns */
+
+static inline enum sp_status
+edit_on_eoh(struct sp_ctx *ctx, const struct sp_eoh *ev)
+{
+	(void)ctx;
+	(void)ev;
+	return edit_eoh;
+}
 
 static inline enum sp_status
 edit_on_eom(struct sp_ctx *ctx, const struct sp_eom *ev)
@@ -191,7 +200,7 @@ static const struct sp_fact_decl edit_facts[] = {
 	SP_FACTS_END
 };
 static const struct sp_filter edit_module = {
-	SP_FILTER_HEAD, .name = "edit", .summary = "edits", .facts = edit_facts, .on_eom = edit_on_eom
+	SP_FILTER_HEAD, .name = "edit", .summary = "edits", .facts = edit_facts, .on_eoh = edit_on_eoh, .on_eom = edit_on_eom
 };
 
 /* ---- the environment ---------------------------------------------------------------------------- */
