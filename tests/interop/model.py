@@ -447,7 +447,7 @@ class Session:
         self.history.append((key, own))
         data = content if own else wire.stuffed(content)
         if self.dice.random() < 0.04:
-            return self.break_off(key, data)
+            return self.break_off(key, content, data)
         expected = self.model.message(own)
         self.messages[key] = (content, self.sender, own, int(expected == [2]), 1)
         pieces = self.pieces(data + b".\r\n")
@@ -465,11 +465,11 @@ class Session:
         cuts = sorted(self.dice.randrange(1, len(data)) for _ in range(3))
         return [data[a:b] for a, b in zip([0] + cuts, cuts + [len(data)])]
 
-    def break_off(self, key, data):
+    def break_off(self, key, content, data):
         """In the middle of the content: nothing may be stored; behind the dot: it may, once."""
         whole = self.dice.random() < 0.5
         self.client.send(data + b".\r\n" if whole else data[:-2])
-        self.messages[key] = (data, self.sender, 5 if not whole else None, 0, int(whole))
+        self.messages[key] = (content, self.sender, 5 if not whole else None, 0, int(whole))
         self.model.open = False
         return ""
 
