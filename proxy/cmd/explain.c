@@ -132,6 +132,9 @@ explain_message(struct explain *x, struct inspect *i)
 	struct policy_verdict v = inspect_data(i, rt_deadline(FILTERS_MS));
 	struct sp_span rest = buf_span(&x->message);
 
+	if (spool == NULL)
+		return (struct policy_verdict){ .verdict = POLICY_DEFER, .code = 451, .stage = SP_DATA,
+			.enhanced = SPAN_LIT("4.3.0"), .text = SPAN_LIT("out of memory") };
 	while (!stops(&v) && rest.len > 0) { /* line by line: dots are stuffed for the spool's wire form */
 		size_t len = span_find(rest, '\n') + 1;
 		struct sp_span line = span_head(rest, len);
@@ -192,13 +195,13 @@ explain_run(void *arg)
 /* ---- arguments ------------------------------------------------------------------------------ */
 
 /* LF alone becomes CR LF; the last line gets its end. */
-static void
+static bool
 crlf_lines(struct buf *message)
 {
 	struct buf out;
 	char last = '\n';
 
-	buf_init(&out, MESSAGE_MAX);
+	buf_init(&out, 2 * MESSAGE_MAX);
 	for (size_t i = 0; i < message->len; i++) {
 		char c = message->ptr[i];
 
@@ -211,6 +214,7 @@ crlf_lines(struct buf *message)
 		buf_add_str(&out, "\r\n");
 	buf_fini(message);
 	*message = out;
+	return buf_status(&out) == SP_OK;
 }
 
 static bool
@@ -314,7 +318,8 @@ explain_main(int argc, char **argv)
 		x.to[x.to_count++] = "recipient@example.com";
 	if (!explain_check(&x) || (optind == argc - 2 && !cmd_read_file(argv[argc - 1], MESSAGE_MAX, &x.message)))
 		return 2;
-	crlf_lines(&x.message);
+	if (!crlf_lines(&x.message))
+		return cmd_usage_error(&cmd_explain, "the message is too big");
 	status = explain_policy(&x, argv[optind]);
 	buf_fini(&x.message);
 	return status;

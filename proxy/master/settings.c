@@ -43,7 +43,7 @@ static const struct policy_setting_decl listen_settings[] = {
 	{ "max junk", POLICY_SET_INT, .fallback = "100", .min = 1, .max = 100000, .help = "NOOP, RSET, VRFY, HELP between messages before 421" },
 	{ "max bad recipients", POLICY_SET_INT, .fallback = "100", .min = 1, .max = 100000, .help = "refused recipients before 421" },
 	{ "max hops", POLICY_SET_INT, .fallback = "50", .min = 5, .max = 1000, .help = "Received fields: above it is a loop" },
-	{ "max connections", POLICY_SET_INT, .fallback = "20000", .min = 1, .max = 1000000, .help = "of each worker" },
+	{ "max connections", POLICY_SET_INT, .fallback = "20000", .min = 1, .max = 1000000, .help = "on this listener, in each worker" },
 	{ "max connections per client", POLICY_SET_INT, .fallback = "50", .min = 1, .max = 1000000, .help = "of one IPv4 address or IPv6 /64, in each worker" },
 	{ "greet delay", POLICY_SET_DURATION, .fallback = "0s", .max = SECONDS(30), .help = "silence before the banner; who speaks first is refused" },
 	{ "command timeout", POLICY_SET_DURATION, .fallback = "300s", .min = 100, .max = NO_LIMIT, .help = "for a whole command line" },
