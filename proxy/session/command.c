@@ -203,7 +203,7 @@ static void
 proceed_unknown(struct session *s, const struct command *c)
 {
 	(void)c;
-	session_error(s, 502, "5.5.1", "command not implemented");
+	session_error(s, 502, "5.5.1", "this command is not offered here");
 }
 
 static const struct command_row rows[] = {
