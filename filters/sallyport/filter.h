@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 #define SP_ABI_MAJOR 0 /* raised when a member is moved, dropped or retyped; 0.x: not yet frozen */
-#define SP_ABI_MINOR 1 /* raised when a member or service is added at an end */
+#define SP_ABI_MINOR 2 /* raised when a member or service is added at an end */
 
 /* ---- values ---------------------------------------------------------------------------- */
 
@@ -101,7 +101,8 @@ enum sp_type {
 	SP_DOMAINS, /* a set of domains */
 	SP_REGEX,   /* parameters only: text of a PCRE2 expression between slashes; flags follow it */
 	SP_FILE,    /* parameters only: a path, made absolute by the host */
-	SP_FACT     /* parameters only: a fact of the policy, to be read by sp_fact_read() */
+	SP_FACT,    /* parameters only: a fact of the policy, to be read by sp_fact_read() */
+	SP_TABLE    /* parameters only: a table of the policy, to be asked by sp_table_has() (0.2) */
 };
 
 struct sp_value {
@@ -137,7 +138,8 @@ struct sp_fact_decl {
 /* A parameter in the module's block. The host parses and range-checks it and stores it at offset:
  * BOOL: bool; INT SIZE DURATION ENUM: int64_t; SCORE: double; STRING DOMAIN ADDRESS REGEX: struct
  * sp_span; FILE: const char * (NUL-ended); IP NET RATE: their structs; FACT: struct sp_keys, one or
- * more facts joined by commas.  All of it lives as long as the configuration. */
+ * more facts joined by commas; TABLE: const struct sp_table *, null for the fallback "none".  All of
+ * it lives as long as the configuration. */
 struct sp_param {
 	const char *name;
 	enum sp_type type;
@@ -150,6 +152,7 @@ struct sp_param {
 };
 #define SP_PARAMS_END { 0 }
 
+struct sp_table;    /* opaque: a table of the policy */
 struct sp_fact_ref; /* opaque: a fact of the policy */
 struct sp_keys {
 	const struct sp_fact_ref *const *refs;
@@ -215,6 +218,13 @@ struct sp_body {
 struct sp_eom {
 	int64_t octets; /* header and body, dots unstuffed */
 };
+/* The message as it will go on: verdict and edits are settled (0.2). Within this hook header_get()
+ * gives the final fields, our own trace first, body_get() the final body, and header_insert() with
+ * index 0, the only edit that is allowed, puts a field on top of all, those of earlier calls too. */
+struct sp_final {
+	size_t headers;
+	int64_t octets; /* of the message that came */
+};
 struct sp_close {
 	bool in_transaction;
 };
@@ -240,6 +250,25 @@ struct sp_mxs {
 	size_t count;
 };
 struct sp_conn; /* a connection made by connect() */
+
+/* One of several questions asked at once (0.2): status as of the single call. */
+struct sp_texts {
+	enum sp_status status;
+	struct sp_names names;
+};
+
+/* An authentication result (RFC 8601 section 2.2; 0.2): "spf=pass smtp.mailfrom=example.org". The
+ * words are keywords of that RFC; reason and values may hold any octets, the host encodes them. */
+struct sp_auth_prop {
+	const char *ptype, *name; /* "smtp", "mailfrom" */
+	struct sp_span value;
+};
+struct sp_auth_result {
+	const char *method, *result;
+	struct sp_span reason; /* "": none */
+	const struct sp_auth_prop *props;
+	size_t prop_count;
+};
 
 struct sp_load; /* the loading of a configuration: errors go here */
 
@@ -298,6 +327,24 @@ struct sp_host {
 	enum sp_status (*header_get)(struct sp_ctx *, size_t index, struct sp_header *ret);
 	/* at eom: the raw body piece by piece from offset; SP_NONE at the end; may suspend */
 	enum sp_status (*body_get)(struct sp_ctx *, int64_t offset, struct sp_span *ret);
+
+	/* ---- 0.2 ---- */
+	/* addresses of one family, 4 or 6; may suspend */
+	enum sp_status (*dns_ips)(struct sp_ctx *, struct sp_span name, int family, struct sp_addrs *ret);
+	/* texts of up to 32 names, asked all at once; may suspend. Not SP_OK: nothing was asked */
+	enum sp_status (*dns_texts)(struct sp_ctx *, const struct sp_span *names, size_t count,
+		struct sp_texts *ret);
+	/* is the key (of the table's key type) in the table? At any time, in load() too */
+	bool (*table_has)(const struct sp_table *, const struct sp_value *key);
+	/* Adds a result to the transaction's Authentication-Results. Copied. SP_LIMIT: more than 64 */
+	enum sp_status (*result_add)(struct sp_ctx *, const struct sp_auth_result *);
+	/* What filters above this one in the policy, or this one, have added; SP_NONE past the last */
+	enum sp_status (*result_get)(struct sp_ctx *, size_t index, struct sp_auth_result *ret);
+	/* How we call ourselves in Authentication-Results (RFC 8601 section 2.5) */
+	struct sp_span (*auth_id)(struct sp_ctx *);
+	/* The value of an Authentication-Results field with all results so far, "id; spf=pass ...",
+	 * encoded and folded; without the name */
+	struct sp_span (*results_text)(struct sp_ctx *);
 };
 
 /* ---- the descriptor --------------------------------------------------------------------- */
@@ -341,6 +388,16 @@ struct sp_filter {
 	enum sp_status (*on_eom)(struct sp_ctx *, const struct sp_eom *);
 	void (*on_reset)(struct sp_ctx *); /* the transaction ends, however it ends */
 	void (*on_close)(struct sp_ctx *, const struct sp_close *);
+
+	/* ---- 0.2 ---- */
+	/* The module adds authentication results: it runs whether or not a rule reads its facts. */
+	bool states_results;
+	/* Null-ended names of modules whose facts or results this one reads: where a policy uses them
+	 * they must stand above it. Null: none. */
+	const char *const *after;
+	/* Once the verdict is accept and all edits are made; for signing. Any status but SP_OK, and the
+	 * message is deferred. */
+	enum sp_status (*on_final)(struct sp_ctx *, const struct sp_final *);
 };
 #define SP_FILTER_SIZE_MIN ((uint32_t)(offsetof(struct sp_filter, on_close) + sizeof(void *)))
 
@@ -496,6 +553,36 @@ static inline enum sp_status
 sp_dns_ptr(struct sp_ctx *ctx, const struct sp_ip *ip, struct sp_names *ret)
 {
 	return ctx->host->dns_ptr(ctx, ip, ret);
+}
+
+static inline enum sp_status
+sp_dns_ips(struct sp_ctx *ctx, struct sp_span name, int family, struct sp_addrs *ret)
+{
+	return ctx->host->dns_ips(ctx, name, family, ret);
+}
+
+static inline enum sp_status
+sp_dns_texts(struct sp_ctx *ctx, const struct sp_span *names, size_t count, struct sp_texts *ret)
+{
+	return ctx->host->dns_texts(ctx, names, count, ret);
+}
+
+static inline bool
+sp_table_has(struct sp_ctx *ctx, const struct sp_table *table, const struct sp_value *key)
+{
+	return table != NULL && ctx->host->table_has(table, key);
+}
+
+static inline enum sp_status
+sp_result_add(struct sp_ctx *ctx, const struct sp_auth_result *result)
+{
+	return ctx->host->result_add(ctx, result);
+}
+
+static inline enum sp_status
+sp_result_get(struct sp_ctx *ctx, size_t index, struct sp_auth_result *ret)
+{
+	return ctx->host->result_get(ctx, index, ret);
 }
 
 static inline enum sp_status
