@@ -242,6 +242,7 @@ literal_parse(struct compile *c, enum sp_type type, const char *const *words, st
 	case SP_REGEX:
 	case SP_FILE:
 	case SP_FACT:
+	case SP_TABLE:
 		break;
 	}
 	return "no value of this type can be written";
