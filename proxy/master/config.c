@@ -17,7 +17,7 @@
 #include "proxy/net/tls.h"
 #include "proxy/smtp/address.h"
 
-enum { ARENA_BLOCK = 4096, ARENA_MAX = 16 << 20 };
+enum { ARENA_BLOCK = 4096, ARENA_MAX = 16 << 20, AUTH_ID_MAX = 255 };
 
 const struct policy_env *
 config_env(void)
@@ -59,6 +59,29 @@ host_name(struct config *c, const struct policy_block *b, const char *key, struc
 	if (!address_helo_ok(span_str(name)))
 		policy_diag_at(d, c->policy, policy_setting_place(b, key), false, "'%s' is no host name", name);
 	return name;
+}
+
+/* RFC 8601 2.2: a value of RFC 2045, here without the need of quotes. */
+static bool
+is_token(struct sp_span s)
+{
+	for (size_t i = 0; i < s.len; i++)
+		if (s.ptr[i] <= ' ' || s.ptr[i] > '~' || strchr("()<>@,;:\\\"/[]?=", s.ptr[i]) != NULL)
+			return false;
+	return s.len > 0 && s.len <= AUTH_ID_MAX;
+}
+
+static const char *
+auth_id(struct config *c, const struct policy_block *b, const char *hostname, struct policy_diag *d)
+{
+	const char *id = setting_cstr(b, "authserv-id");
+
+	if (id == NULL)
+		return hostname;
+	if (!is_token(span_str(id)))
+		policy_diag_at(d, c->policy, policy_setting_place(b, "authserv-id"), false,
+			"'%s' cannot name us in Authentication-Results: write a host name, or a word of letters, digits, '.', '-' and '_'", id);
+	return id;
 }
 
 static const char *
@@ -236,6 +259,9 @@ listener_build(struct config *c, size_t index, struct policy_diag *d)
 	s->block = b;
 	s->generation = c->generation;
 	s->hostname = host_name(c, b, "hostname", d);
+	s->auth_id = auth_id(c, b, s->hostname, d);
+	s->write_results = policy_setting_int(b, "authentication results") != 0;
+	s->several_from = policy_setting_int(b, "several from") != 0;
 	s->space = policy_setting_int(b, "bare line ends") == 1;
 	s->relay_late = policy_setting_int(b, "relay") == 1;
 	s->quoted_local = policy_setting_int(b, "quoted local part") != 0;

@@ -27,6 +27,9 @@ static const struct policy_setting_decl program_settings[] = {
 static const struct policy_setting_decl listen_settings[] = {
 	{ "backend", POLICY_SET_NAME, .words = backend_kind, .help = "where mail of this listener goes; default: the first backend" },
 	{ "hostname", POLICY_SET_STRING, .help = "our name in banner, EHLO and Received; default: the system's" },
+	{ "authserv-id", POLICY_SET_STRING, .help = "our name in Authentication-Results; default: the hostname" },
+	{ "authentication results", POLICY_SET_BOOL, .fallback = "yes", .help = "write what the filters found; those that claim our name are removed in any case" },
+	{ "several from", POLICY_SET_BOOL, .fallback = "no", .help = "take a message with several From fields" },
 	{ "relay to", POLICY_SET_DOMAINS, .repeat = true, .help = "recipient domains that are taken from anybody" },
 	{ "relay for", POLICY_SET_NETS, .repeat = true, .help = "clients that may send to any domain" },
 	{ "proxy protocol from", POLICY_SET_NETS, .repeat = true, .help = "peers that name their client by a PROXY v1 line" },

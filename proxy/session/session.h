@@ -37,12 +37,15 @@ struct session_timeouts { /* milliseconds */
 struct session_config {
 	struct sp_span listener; /* as written in the policy: its name */
 	const char *hostname;
+	const char *auth_id;     /* how we call ourselves in Authentication-Results: a token, or the hostname */
 	const struct policy *policy;
 	const struct policy_block *block; /* for "relay to" and "relay for" */
 	bool relay_all;   /* what the backend takes, is taken: only from loopback to where the operator said so */
 	bool relay_late;  /* the backend sees no RCPT before the verdict */
 	bool space;       /* bare CR, LF, NUL become spaces; else refused */
 	bool quoted_local;
+	bool write_results;      /* our Authentication-Results go onto the message; forged ones are removed in any case */
+	bool several_from;       /* a message with several From fields is taken; else 550 5.7.1 */
 	struct tls_context *tls; /* null: STARTTLS is not offered */
 	struct session_limits limits;
 	struct session_timeouts timeouts;
