@@ -1,8 +1,9 @@
 /*
  * client.c - plays one dialogue: sends, reads whole replies, compares.
  */
-#include <fcntl.h>
+#include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -382,7 +383,14 @@ step_play(struct talk *t, const struct step *st)
 
 /* ---- connections ---------------------------------------------------------------------------- */
 
-/* The gateway believes a PROXY line from us: so a dialogue can come from any address. */
+/* Clients on loopback connect from their own address, so that no PROXY line of theirs can be late; others are named by
+ * a PROXY line from PROXY_PEER, whom the gateway believes. */
+static bool
+is_here(const struct sp_ip *ip)
+{
+	return ip->family == 4 && ip->bytes[0] == 127;
+}
+
 static enum sp_status
 introduce(struct talk *t)
 {
@@ -396,21 +404,41 @@ introduce(struct talk *t)
 	return st == SP_OK ? stream_flush(t->stream, play_deadline(t->play)) : st;
 }
 
-/* From an address of this machine: 127.0.0.2 is one, and not the peer whom the gateway believes. */
 static enum sp_status
-connect_from(const struct sp_ip *ip, uint16_t port, struct stream **ret)
+wait_connected(int fd, int64_t deadline_ms)
+{
+	struct rt_fd *wait = rt_fd_new(fd);
+	enum sp_status st = wait == NULL ? SP_SYSTEM : rt_fd_wait(wait, CO_WRITE, deadline_ms);
+	socklen_t len = sizeof(int);
+	int error = 0;
+
+	rt_fd_free(&wait);
+	if (st == SP_OK && (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0))
+		st = SP_TEMPFAIL;
+	return st;
+}
+
+static enum sp_status
+connect_from(const struct sp_ip *ip, uint16_t port, int64_t deadline_ms, struct stream **ret)
 {
 	struct sockaddr_in from = { .sin_family = AF_INET }, to = { .sin_family = AF_INET, .sin_port = htons(port) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), one = 1;
+	enum sp_status st = SP_TEMPFAIL;
 
-	memcpy(&from.sin_addr, ip->bytes, 4);
-	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	if (fd < 0)
 		return SP_SYSTEM;
-	if (bind(fd, (struct sockaddr *)&from, sizeof(from)) != 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) != 0 ||
-		fcntl(fd, F_SETFL, O_NONBLOCK) != 0) {
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	memcpy(&from.sin_addr, ip->bytes, 4);
+	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (bind(fd, (struct sockaddr *)&from, sizeof(from)) == 0) {
+		if (connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0)
+			st = SP_OK;
+		else if (errno == EINPROGRESS)
+			st = wait_connected(fd, deadline_ms);
+	}
+	if (st != SP_OK) {
 		close(fd);
-		return SP_SYSTEM;
+		return st;
 	}
 	*ret = stream_new(fd);
 	return *ret != NULL ? SP_OK : SP_SYSTEM;
@@ -419,21 +447,17 @@ connect_from(const struct sp_ip *ip, uint16_t port, struct stream **ret)
 static bool
 talk_connect(struct talk *t)
 {
-	struct net_endpoint e = { .kind = NET_IP, .port = t->play->child.port };
-	const struct dialogue *d = t->dialogue;
-	struct sp_ip ip;
-	enum sp_status st;
+	struct sp_ip client, peer;
+	bool here = span_to_ip(t->from, &client) == SP_OK && is_here(&client);
+	enum sp_status st = span_to_ip(SPAN_LIT(PROXY_PEER), &peer);
 
-	(void)span_to_ip(SPAN_LIT("127.0.0.1"), &e.ip);
 	buf_printf(&t->play->transcript, "-- client from %.*s\n", (int)t->from.len, t->from.ptr);
-	if (d->bare && span_to_ip(t->from, &ip) == SP_OK && ip.family == 4)
-		st = connect_from(&ip, e.port, &t->stream);
-	else
-		st = stream_connect(&e, play_deadline(t->play), &t->stream);
-	if (st == SP_OK && !d->bare)
+	if (st == SP_OK)
+		st = connect_from(here ? &client : &peer, t->play->child.port, play_deadline(t->play), &t->stream);
+	if (st == SP_OK && !here)
 		st = introduce(t);
 	if (st != SP_OK)
-		play_fail(t->play, d->line, "the gateway takes no connection");
+		play_fail(t->play, t->dialogue->line, "the gateway takes no connection");
 	return st == SP_OK;
 }
 

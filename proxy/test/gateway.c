@@ -22,7 +22,7 @@ child_exec(const struct child *c, const struct scene *s, int log)
 {
 	char backend[40], dns[40], clock[24];
 	const char *argv[16 + SCENE_OPTIONS + 2] = { c->world.program, "run", "--listen", "127.0.0.1:0", "--resolver", dns,
-		"--time-scale", clock, "--trust-proxy", "127.0.0.1", "--log", "stderr" };
+		"--time-scale", clock, "--trust-proxy", PROXY_PEER, "--log", "stderr" };
 	size_t n = 12;
 
 	snprintf(backend, sizeof(backend), "127.0.0.1:%u", c->world.backend_port);

@@ -4,7 +4,7 @@
  *   test "TITLE"          policy { ... } | policy file "PATH"      listen [tls] { settings of the listener }
  *   fails "TEXT"          the scene passes if it fails for this reason: for tests of the runner
  *   clock N               dns { NAME TYPE VALUE ... }              backend { on WHEN [MATCH] ACTION ... }
- *   client [bare] [from IP] [chunks N,N...] { C: ... S: ... }      expect ...
+ *   client [from IP] [chunks N,N...] { C: ... S: ... }      expect ...
  *   file "NAME" { ... }   beside the policy                       options "--shadow"   for the gateway
  */
 #include <stdlib.h>

@@ -86,6 +86,9 @@ void site_remove(const char *folder);
 
 /* ---- client.c ---- */
 
+/* The address from which the gateway takes PROXY lines. */
+#define PROXY_PEER "127.0.0.9"
+
 struct play {
 	struct scene *scene;
 	struct child child;

@@ -58,7 +58,6 @@ struct step {
 
 struct dialogue {
 	struct sp_span from; /* the client's address as the gateway shall see it; empty: 127.0.0.1 */
-	bool bare;           /* no PROXY line: from is the address that the connection comes from */
 	int64_t chunks[8];   /* played once with each of these octets a write; 0: all at once */
 	size_t chunk_count;
 	struct step *steps;

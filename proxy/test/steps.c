@@ -268,16 +268,14 @@ client_head(struct reader *r, struct dialogue *d)
 	bool quoted, ok = true;
 
 	while (ok && reader_word(r, &name, &quoted) && name.len > 0) {
-		if (span_eq(name, SPAN_LIT("bare")))
-			d->bare = true;
-		else if (span_eq(name, SPAN_LIT("from")))
+		if (span_eq(name, SPAN_LIT("from")))
 			ok = reader_word(r, &d->from, &quoted);
 		else
 			ok = span_eq(name, SPAN_LIT("chunks")) && chunk_list(r, d);
 	}
 	reader_skip(r, true);
 	if (!ok || !span_starts(r->rest, SPAN_LIT("{")))
-		return reader_fail(r, r->line, "'{' is expected after client [bare] [from IP] [chunks 0,1,...]");
+		return reader_fail(r, r->line, "'{' is expected after client [from IP] [chunks 0,1,...]");
 	reader_advance(r, 1);
 	return true;
 }
