@@ -43,27 +43,11 @@ is_number(enum sp_type type)
 
 /* ---- operands ------------------------------------------------------------------------------------ */
 
-static const struct policy_table *
-table_of(struct compile *c, const struct token *name)
-{
-	const struct policy_table *t = check_table_find(c, name->text);
-	struct suggest near;
-
-	if (t != NULL)
-		return t->key == SP_END ? NULL : t; /* broken, and that has been said */
-	suggest_init(&near, name->text);
-	check_tables_offer(c, &near);
-	diag_error(c, name->at, suggest_hint(&near, c, "expected the name of a table"), "no table named '%.*s'",
-		(int)name->text.len, name->text.ptr);
-	return NULL;
-}
-
 /* Can a value of type be looked up in the table? */
 static bool
 key_fits(struct compile *c, const struct policy_table *t, const struct expr *key)
 {
-	if (t->key == key->type || (t->key == SP_NET && key->type == SP_IP) ||
-		(t->key == SP_DOMAIN && key->type == SP_DOMAINS))
+	if (table_takes(t, key->type))
 		return true;
 	diag_error(c, key->at, compile_printf(c, "the table is defined at %s", diag_place(c, t->at)),
 		"table '%.*s' is looked up by %s, this is %s", (int)t->name.len, t->name.ptr, literal_type(t->key),
@@ -76,7 +60,7 @@ static struct expr *operand(struct compile *c, const struct ast_expr *ast);
 static struct expr *
 lookup(struct compile *c, const struct ast_expr *ast)
 {
-	const struct policy_table *t = table_of(c, &ast->token);
+	const struct policy_table *t = check_table_of(c, &ast->token);
 	struct expr *key = operand(c, ast->left), *e;
 
 	if (t == NULL || key == NULL || !key_fits(c, t, key))
@@ -349,7 +333,7 @@ in_list(struct compile *c, struct expr *left, const struct ast_expr *ast, const 
 static struct expr *
 in_table(struct compile *c, struct expr *left, const struct ast_expr *ast)
 {
-	const struct policy_table *t = table_of(c, &ast->right->token);
+	const struct policy_table *t = check_table_of(c, &ast->right->token);
 	struct expr *e = t != NULL && key_fits(c, t, left) ? wrap(c, EXPR_IN, left, ast) : NULL;
 
 	if (e == NULL)
@@ -368,7 +352,7 @@ in(struct compile *c, const struct ast_expr *ast)
 	if (left == NULL) {
 		if (right->op == AST_WORD && !fact_looks(c, right->token.text) &&
 			span_to_net(right->token.text, &net) != SP_OK)
-			table_of(c, &right->token);
+			check_table_of(c, &right->token);
 		return NULL;
 	}
 	if (right->op == AST_LIST)

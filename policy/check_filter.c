@@ -27,6 +27,8 @@ param_size(enum sp_type type)
 		return sizeof(double);
 	case SP_FILE:
 		return sizeof(const char *);
+	case SP_TABLE:
+		return sizeof(const struct sp_table *);
 	case SP_IP:
 		return sizeof(struct sp_ip);
 	case SP_NET:
@@ -141,6 +143,37 @@ store_literal(struct compile *c, const struct sp_param *p, const struct token *t
 		memcpy(to, value_bytes(&v), param_size(p->type));
 }
 
+/* "none" where the module says that it may be: then the pointer stays null. */
+static bool
+is_none(const struct sp_param *p, const struct token *t)
+{
+	return p->fallback != NULL && strcmp(p->fallback, "none") == 0 && lex_is_word(t, "none");
+}
+
+/* min: the type of the keys that the module is going to ask for, 0 any. */
+static void
+store_table(struct compile *c, const struct sp_param *p, const struct token *t, const struct place *to)
+{
+	const struct policy_table *table = NULL;
+	const struct sp_table *opaque;
+	enum sp_type key = (enum sp_type)p->min;
+
+	if (t->kind == TOKEN_WORD)
+		table = check_table_of(c, t);
+	else
+		diag_error(c, t->at, "write its name without quotes", "'%s' is a table", p->name);
+	if (table != NULL && p->min != 0 && !table_takes(table, key)) {
+		diag_error(c, t->at, compile_printf(c, "the table is defined at %s", diag_place(c, table->at)),
+			"table '%.*s' has keys of type %s, '%s' needs %s", (int)table->name.len, table->name.ptr,
+			policy_type_name(table->key), p->name,
+			policy_type_name(key == SP_IP ? SP_NET : key == SP_DOMAINS ? SP_DOMAIN : key));
+		return;
+	}
+	c->infos[to->filter].incomplete |= table == NULL;
+	opaque = (const struct sp_table *)(const void *)table;
+	memcpy(to->base + p->offset, &opaque, sizeof(opaque));
+}
+
 static void
 store_param(struct compile *c, const struct sp_param *p, const struct ast_value *value, const struct place *to)
 {
@@ -153,7 +186,13 @@ store_param(struct compile *c, const struct sp_param *p, const struct ast_value 
 	case SP_FACT:
 		store_facts(c, value, to, (struct sp_keys *)(void *)at);
 		break;
+	case SP_TABLE:
+		if (!is_none(p, t))
+			store_table(c, p, t, to);
+		break;
 	case SP_FILE:
+		if (is_none(p, t))
+			break;
 		path = source_path(c, t->at, literal_text(c, t), true);
 		memcpy(at, &path, sizeof(path));
 		break;
@@ -336,7 +375,7 @@ check_filter(struct compile *c, size_t index, const struct ast_filter *ast)
 	store_params(c, f->module->params, ast->params, &to, c->infos[index].at);
 	for (const struct ast_entry *e = ast->entries; e != NULL; e = e->next)
 		check_entry(c, index, entry++, e);
-	if (c->errors == errors && !c->out_of_memory)
+	if (c->errors == errors && !c->out_of_memory && !c->infos[index].incomplete)
 		filter_load(c, index, to.base, (struct sp_entry *)(uintptr_t)f->entries);
 }
 
@@ -407,6 +446,7 @@ check_filters(struct compile *c)
 	p->load_host.load_error = load_error;
 	p->load_host.load_shared = load_shared;
 	p->load_host.load_alloc = load_alloc;
+	p->load_host.table_has = policy_table_has;
 	for (const struct ast_filter *f = c->filters; f != NULL; f = f->next)
 		if (!name_filter(c, f))
 			return;

@@ -28,6 +28,21 @@ check_table_find(struct compile *c, struct sp_span name)
 	return t;
 }
 
+const struct policy_table *
+check_table_of(struct compile *c, const struct token *name)
+{
+	const struct policy_table *t = check_table_find(c, name->text);
+	struct suggest near;
+
+	if (t != NULL)
+		return t->key == SP_END ? NULL : t; /* broken, and that has been said */
+	suggest_init(&near, name->text);
+	check_tables_offer(c, &near);
+	diag_error(c, name->at, suggest_hint(&near, c, "expected the name of a table"), "no table named '%.*s'",
+		(int)name->text.len, name->text.ptr);
+	return NULL;
+}
+
 void
 check_tables_offer(struct compile *c, struct suggest *s)
 {

@@ -193,6 +193,7 @@ struct filter_info {
 	size_t list_count, list_room;
 	size_t runs_at; /* index of the first rule "filter NAME", SIZE_MAX: none */
 	bool broken;    /* its module was not found */
+	bool incomplete; /* a parameter has no value, and that has been said */
 };
 
 /* A fact read by a rule, in the order of the file. */
@@ -331,6 +332,8 @@ bool literal_type_named(struct sp_span name, enum sp_type *ret); /* types that a
 void check_all(struct compile *c);
 void check_tables(struct compile *c);
 const struct policy_table *check_table_find(struct compile *c, struct sp_span name); /* marks it used */
+/* The table that a token names; null: reported. */
+const struct policy_table *check_table_of(struct compile *c, const struct token *name);
 void check_tables_offer(struct compile *c, struct suggest *s);
 void check_filters(struct compile *c);
 void check_blocks(struct compile *c);

@@ -190,22 +190,6 @@ compare(const struct scope *s, const struct expr *e, struct sp_value *ret)
 	}
 }
 
-/* The first member of a set that the table knows counts. */
-static const struct sp_value *
-table_hit(const struct policy_table *t, const struct sp_value *key)
-{
-	const struct sp_value *hit = NULL;
-
-	if (key->type != SP_DOMAINS)
-		return table_find(t->table, key);
-	for (size_t i = 0; hit == NULL && i < key->u.set.count; i++) {
-		struct sp_value item = { SP_DOMAIN, { .text = key->u.set.items[i] } };
-
-		hit = table_find(t->table, &item);
-	}
-	return hit;
-}
-
 static enum policy_known
 lookup(const struct scope *s, const struct expr *e, struct sp_value *ret)
 {

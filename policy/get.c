@@ -19,7 +19,8 @@ policy_type_name(enum sp_type type)
 	static const char *const names[] = { [SP_END] = "none", [SP_BOOL] = "bool", [SP_INT] = "int", [SP_SIZE] = "size",
 		[SP_DURATION] = "duration", [SP_TIME] = "time", [SP_ENUM] = "enum", [SP_SCORE] = "score",
 		[SP_STRING] = "string", [SP_DOMAIN] = "domain", [SP_ADDRESS] = "address", [SP_IP] = "ip", [SP_NET] = "net",
-		[SP_RATE] = "rate", [SP_DOMAINS] = "domains", [SP_REGEX] = "regex", [SP_FILE] = "file", [SP_FACT] = "fact" };
+		[SP_RATE] = "rate", [SP_DOMAINS] = "domains", [SP_REGEX] = "regex", [SP_FILE] = "file", [SP_FACT] = "fact",
+		[SP_TABLE] = "table" };
 
 	MUST((unsigned)type < sizeof(names) / sizeof(names[0]));
 	return names[type];
@@ -33,6 +34,38 @@ policy_class_name(enum policy_class c)
 
 	MUST((unsigned)c < sizeof(names) / sizeof(names[0]));
 	return names[c];
+}
+
+/* ---- tables ------------------------------------------------------------------------------------- */
+
+bool
+table_takes(const struct policy_table *t, enum sp_type key)
+{
+	return t->key == key || (t->key == SP_NET && key == SP_IP) || (t->key == SP_DOMAIN && key == SP_DOMAINS);
+}
+
+const struct sp_value *
+table_hit(const struct policy_table *t, const struct sp_value *key)
+{
+	const struct sp_value *hit = NULL;
+
+	if (key->type != SP_DOMAINS)
+		return table_find(t->table, key);
+	for (size_t i = 0; hit == NULL && i < key->u.set.count; i++) {
+		struct sp_value item = { SP_DOMAIN, { .text = key->u.set.items[i] } };
+
+		hit = table_find(t->table, &item);
+	}
+	return hit;
+}
+
+/* To modules a table is opaque: theirs is a struct policy_table. */
+bool
+policy_table_has(const struct sp_table *opaque, const struct sp_value *key)
+{
+	const struct policy_table *t = (const struct policy_table *)(const void *)opaque;
+
+	return t != NULL && table_takes(t, key->type) && table_hit(t, key) != NULL;
 }
 
 /* ---- blocks ------------------------------------------------------------------------------------- */

@@ -285,7 +285,8 @@ literal_type(enum sp_type type)
 		[SP_SIZE] = "a size", [SP_DURATION] = "a duration", [SP_TIME] = "a time", [SP_ENUM] = "an enum",
 		[SP_SCORE] = "a score", [SP_STRING] = "a string", [SP_DOMAIN] = "a domain",
 		[SP_ADDRESS] = "an address", [SP_IP] = "an ip", [SP_NET] = "a net", [SP_RATE] = "a rate",
-		[SP_DOMAINS] = "a set of domains", [SP_REGEX] = "a regex", [SP_FILE] = "a file", [SP_FACT] = "a fact" };
+		[SP_DOMAINS] = "a set of domains", [SP_REGEX] = "a regex", [SP_FILE] = "a file", [SP_FACT] = "a fact",
+		[SP_TABLE] = "a table" };
 
 	return names[type];
 }

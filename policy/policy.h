@@ -167,10 +167,15 @@ struct policy_filter {
 	size_t entry_count;
 	/* it runs only when a rule "filter NAME" fires; until then its facts are absent */
 	bool on_demand;
-	bool wanted; /* some rule, template or key reads one of its facts, or it is on demand */
+	/* some rule, template or key reads one of its facts, or it has none, or states results, or is on demand */
+	bool wanted;
 };
 size_t policy_filter_count(const struct policy *p);
 const struct policy_filter *policy_filter(const struct policy *p, size_t index);
+
+/* Is the key in a table that a parameter of type SP_TABLE gave? A net has ips and nets, a domain its patterns as "in" has
+ * them, a set of domains is in if any member is. False: a null table, a key of another type. For sp_host.table_has. */
+bool policy_table_has(const struct sp_table *t, const struct sp_value *key);
 
 /* ---- evaluation -------------------------------------------------------------------------- */
 

@@ -68,6 +68,11 @@ struct policy_table {
 	bool used;
 };
 
+/* Can a value of this type be a key of the table? */
+bool table_takes(const struct policy_table *t, enum sp_type key);
+/* As table_find(); of a set of domains the first member that the table knows counts. */
+const struct sp_value *table_hit(const struct policy_table *t, const struct sp_value *key);
+
 /* ---- rules -------------------------------------------------------------------------------- */
 
 /* "too big for {rcpt.domain}": literal and fact parts in turn. */

@@ -138,8 +138,8 @@ struct sp_fact_decl {
 /* A parameter in the module's block. The host parses and range-checks it and stores it at offset:
  * BOOL: bool; INT SIZE DURATION ENUM: int64_t; SCORE: double; STRING DOMAIN ADDRESS REGEX: struct
  * sp_span; FILE: const char * (NUL-ended); IP NET RATE: their structs; FACT: struct sp_keys, one or
- * more facts joined by commas; TABLE: const struct sp_table *, null for the fallback "none".  All of
- * it lives as long as the configuration. */
+ * more facts joined by commas; TABLE: const struct sp_table *.  Where the fallback of a FILE or TABLE is
+ * "none", that word gives null; else they are never null.  All of it lives as long as the configuration. */
 struct sp_param {
 	const char *name;
 	enum sp_type type;
@@ -147,7 +147,8 @@ struct sp_param {
 	const char *fallback; /* as written in a policy; null: the parameter must be given */
 	const char *help;
 	const char *const *words; /* SP_ENUM */
-	int64_t min, max;         /* INT SIZE DURATION; both 0: not limited */
+	int64_t min, max;         /* INT SIZE DURATION; both 0: not limited. TABLE: min is the enum sp_type of
+				   * the keys that will be asked for, NET or IP, DOMAIN, ADDRESS, STRING; 0: any */
 	bool bare;                /* written as a value without its name (60/min) */
 };
 #define SP_PARAMS_END { 0 }
