@@ -116,9 +116,15 @@ question_drive(struct dns_entry *e, int64_t deadline_ms)
 	return dns_query_deadline(e->query);
 }
 
-/* Waits until e is settled or the time is up, and drives meanwhile what was asked with it (may be null). */
+/* Questions asked together; items may be null: there was no memory for them. */
+struct batch {
+	struct dns_entry *const *items;
+	size_t count;
+};
+
+/* Waits until e, one of the batch, is settled or the time is up, and drives all of them meanwhile. */
 static enum sp_status
-question_wait(struct dns_entry *e, struct dns_entry *with, int64_t deadline_ms)
+question_wait(struct dns_entry *e, struct batch all, int64_t deadline_ms)
 {
 	enum sp_status st = SP_OK;
 
@@ -127,8 +133,8 @@ question_wait(struct dns_entry *e, struct dns_entry *with, int64_t deadline_ms)
 
 		if (rt_now_ms() >= deadline_ms)
 			return SP_TIMEOUT;
-		end = question_drive(with, end);
-		end = question_drive(e, end);
+		for (size_t n = 0; n < all.count; n++)
+			end = question_drive(all.items[n], end);
 		if (e->pending)
 			st = rt_event_wait(&e->settled, end);
 	}
@@ -153,7 +159,7 @@ question_answer(const struct dns_name *name, enum dns_type type, int64_t deadlin
 
 	if (e == NULL)
 		return SP_TEMPFAIL;
-	st = question_wait(e, NULL, deadline_ms);
+	st = question_wait(e, (struct batch){ &e, 1 }, deadline_ms);
 	if (st != SP_OK)
 		question_leave(&e);
 	*ret = e;
@@ -239,54 +245,61 @@ enum sp_status
 dns_addrs(struct sp_span text, int64_t deadline_ms, struct arena *a, struct sp_addrs *ret)
 {
 	struct dns_name name;
-	struct dns_entry *e4, *e6;
+	struct dns_entry *e[2] = { NULL, NULL };
+	const struct batch both = { e, 2 };
 	enum sp_status st4 = SP_TEMPFAIL, st6 = SP_TEMPFAIL, st = dns_name_check(text, &name);
 
 	if (st != SP_OK)
 		return st;
-	e4 = question_ask(&name, DNS_A);
-	e6 = question_ask(&name, DNS_AAAA);
-	if (e4 != NULL)
-		st4 = question_wait(e4, e6, deadline_ms);
-	if (e6 != NULL)
-		st6 = question_wait(e6, NULL, deadline_ms);
+	e[0] = question_ask(&name, DNS_A);
+	e[1] = question_ask(&name, DNS_AAAA);
+	if (e[0] != NULL)
+		st4 = question_wait(e[0], both, deadline_ms);
+	if (e[1] != NULL)
+		st6 = question_wait(e[1], both, deadline_ms);
 	if (st4 == SP_OK || st6 == SP_OK)
-		st = addrs_join(st4 == SP_OK ? e4 : NULL, st6 == SP_OK ? e6 : NULL, a, ret);
+		st = addrs_join(st4 == SP_OK ? e[0] : NULL, st6 == SP_OK ? e[1] : NULL, a, ret);
 	else
 		st = addrs_failure(st4, st6);
-	if (e4 != NULL)
-		question_leave(&e4);
-	if (e6 != NULL)
-		question_leave(&e6);
+	for (size_t n = 0; n < 2; n++)
+		if (e[n] != NULL)
+			question_leave(&e[n]);
 	return st;
 }
 
 /* ---- texts, names, mail exchangers ----------------------------------------------------------------- */
 
 static enum sp_status
-names_of_type(const struct dns_name *name, enum dns_type type, int64_t deadline_ms, struct arena *a,
-	struct sp_names *ret)
+names_copy(const struct dns_entry *e, struct arena *a, struct sp_names *ret)
 {
-	struct dns_entry *e;
-	struct sp_span packed, *items;
+	struct sp_span packed = span_of(e->records, e->records_len);
+	struct sp_span *items = arena_alloc(a, e->count * sizeof(*items));
 	struct dns_record r;
 	size_t count = 0;
-	enum sp_status st = question_answer(name, type, deadline_ms, &e);
 
-	if (st != SP_OK)
-		return st;
-	packed = span_of(e->records, e->records_len);
-	items = arena_alloc(a, e->count * sizeof(*items));
 	while (items != NULL && dns_record_next(&packed, &r)) {
 		items[count] = arena_copy(a, r.data);
 		if (items[count++].ptr == NULL)
 			items = NULL;
 	}
-	question_leave(&e);
 	if (items == NULL)
 		return SP_LIMIT;
 	*ret = (struct sp_names){ items, count };
 	return SP_OK;
+}
+
+static enum sp_status
+names_of_type(const struct dns_name *name, enum dns_type type, int64_t deadline_ms, struct arena *a,
+	struct sp_names *ret)
+{
+	struct dns_entry *e;
+	enum sp_status st = question_answer(name, type, deadline_ms, &e);
+
+	if (st != SP_OK)
+		return st;
+	st = names_copy(e, a, ret);
+	question_leave(&e);
+	return st;
 }
 
 enum sp_status
@@ -296,6 +309,35 @@ dns_txt(struct sp_span text, int64_t deadline_ms, struct arena *a, struct sp_nam
 	enum sp_status st = dns_name_check(text, &name);
 
 	return st != SP_OK ? st : names_of_type(&name, DNS_TXT, deadline_ms, a, ret);
+}
+
+enum sp_status
+dns_texts(const struct dns_batch *ask, int64_t deadline_ms, struct arena *a, struct sp_texts *ret)
+{
+	struct dns_entry *asked[DNS_BATCH_MAX] = { NULL };
+	const struct batch all = { asked, ask->count };
+
+	if (ask->count > DNS_BATCH_MAX)
+		return SP_LIMIT;
+	for (size_t n = 0; n < ask->count; n++) {
+		struct dns_name name;
+		enum sp_status st = dns_name_check(ask->names[n], &name);
+
+		ret[n] = (struct sp_texts){ .status = st == SP_OK ? SP_TEMPFAIL : st };
+		if (st == SP_OK)
+			asked[n] = question_ask(&name, DNS_TXT);
+	}
+	for (size_t n = 0; n < ask->count; n++) {
+		if (asked[n] == NULL)
+			continue;
+		ret[n].status = question_wait(asked[n], all, deadline_ms);
+		if (ret[n].status == SP_OK)
+			ret[n].status = names_copy(asked[n], a, &ret[n].names);
+	}
+	for (size_t n = 0; n < ask->count; n++)
+		if (asked[n] != NULL)
+			question_leave(&asked[n]);
+	return SP_OK;
 }
 
 enum sp_status

@@ -35,6 +35,14 @@ enum sp_status dns_aaaa(struct sp_span name, int64_t deadline_ms, struct arena *
 enum sp_status dns_addrs(struct sp_span name, int64_t deadline_ms, struct arena *a, struct sp_addrs *ret);
 /* Character-strings of one record joined; with their real length (NULs included). */
 enum sp_status dns_txt(struct sp_span name, int64_t deadline_ms, struct arena *a, struct sp_names *ret);
+/* Several of these at once: all are asked, then all are waited for; ret has one for each name, its status as dns_txt()
+ * returns it.  SP_LIMIT: more than DNS_BATCH_MAX names, nothing was asked. */
+enum { DNS_BATCH_MAX = 32 };
+struct dns_batch {
+	const struct sp_span *names;
+	size_t count;
+};
+enum sp_status dns_texts(const struct dns_batch *ask, int64_t deadline_ms, struct arena *a, struct sp_texts *ret);
 /* Sorted by preference, shuffled among equals.  A null MX (RFC 7505) has an empty name. */
 enum sp_status dns_mx(struct sp_span name, int64_t deadline_ms, struct arena *a, struct sp_mxs *ret);
 /* Lower case; names that no host can have are left out. */

@@ -215,6 +215,7 @@ hooks_fail(struct use *u)
 {
 	u->failed = true;
 	edits_drop(u->in->tx, u);
+	results_drop(u->in->tx, u);
 }
 
 /* The budget is used up: what the filter has not seen it cannot judge. */
@@ -335,6 +336,7 @@ void
 hooks_leave(struct use *u)
 {
 	edits_drop(u->in->tx, u);
+	results_drop(u->in->tx, u);
 	slots_forget_filter(u->in, u->index);
 	end_tx(u);
 }

@@ -143,6 +143,24 @@ service_dns_ptr(struct sp_ctx *ctx, const struct sp_ip *ip, struct sp_names *ret
 	return dns_ptr(ip, hooks_deadline(i), hooks_arena(i), ret);
 }
 
+static enum sp_status
+service_dns_ips(struct sp_ctx *ctx, struct sp_span name, int family, struct sp_addrs *ret)
+{
+	const struct inspect *i = use_of(ctx)->in;
+
+	if (family != 4 && family != 6)
+		return SP_INVALID;
+	return (family == 4 ? dns_a : dns_aaaa)(name, hooks_deadline(i), hooks_arena(i), ret);
+}
+
+static enum sp_status
+service_dns_texts(struct sp_ctx *ctx, const struct sp_span *names, size_t count, struct sp_texts *ret)
+{
+	const struct inspect *i = use_of(ctx)->in;
+
+	return dns_texts(&(struct dns_batch){ names, count }, hooks_deadline(i), hooks_arena(i), ret);
+}
+
 /* ---- connections --------------------------------------------------------------------------------------------- */
 
 /* Tries the addresses of a host name in turn. */
@@ -273,6 +291,20 @@ service_body_get(struct sp_ctx *ctx, int64_t offset, struct sp_span *ret)
 	return content_body_get(use_of(ctx)->in, offset, ret);
 }
 
+/* ---- results --------------------------------------------------------------------------------------------------- */
+
+static struct sp_span
+service_auth_id(struct sp_ctx *ctx)
+{
+	return span_str(use_of(ctx)->in->client.auth_id);
+}
+
+static struct sp_span
+service_results_text(struct sp_ctx *ctx)
+{
+	return results_compose(use_of(ctx)->in);
+}
+
 const struct sp_host inspect_host = {
 	.abi_major = SP_ABI_MAJOR,
 	.abi_minor = SP_ABI_MINOR,
@@ -303,4 +335,10 @@ const struct sp_host inspect_host = {
 	.body_replace = edits_body,
 	.header_get = service_header_get,
 	.body_get = service_body_get,
+	.dns_ips = service_dns_ips,
+	.dns_texts = service_dns_texts,
+	.result_add = results_add,
+	.result_get = results_get,
+	.auth_id = service_auth_id,
+	.results_text = service_results_text,
 };

@@ -34,6 +34,8 @@ inspect_new(const struct policy *p, const struct inspect_client *c)
 	i->policy = p;
 	i->client = *c;
 	i->client.listener = span_of(NULL, 0);
+	if (i->client.auth_id == NULL)
+		i->client.auth_id = "localhost";
 	i->host = (struct policy_host){ .fact = slots_fact, .act = walk_act, .arg = i };
 	i->per_rcpt = reads_rcpt(p);
 	i->limit_ms = RT_NEVER;

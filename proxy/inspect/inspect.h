@@ -28,6 +28,8 @@ struct inspect_client {
 	struct sp_span listener; /* its name: the endpoint as written in the policy */
 	size_t header_octets;    /* of a message's header at most; 0: 256 KiB */
 	bool dry_run;            /* no trace in shared state; DNS is still asked */
+	const char *auth_id;     /* who we are in Authentication-Results; null: "localhost". Lives with the policy */
+	bool write_results;      /* our Authentication-Results are written */
 	bool shadow;             /* the whole policy is to have no effect: nothing is settled early, nothing is edited */
 };
 

@@ -117,6 +117,15 @@ struct edits {
 	enum sp_status fault;   /* an edit was refused: the message must not go on */
 };
 
+/* ---- authentication results ----------------------------------------------------------------- */
+
+struct result {
+	struct result *next; /* in the order of the filters, then of the calls */
+	const struct use *by;
+	bool dropped; /* its filter failed or has left */
+	struct sp_auth_result r;
+};
+
 /* ---- the content -------------------------------------------------------------------------- */
 
 /* Walks a spool from its wire form to content: stuffed dots are left out. */
@@ -149,6 +158,7 @@ struct transaction {
 	struct spool *spool;    /* once it is sealed */
 	struct unstuff body_at; /* where body_get() goes on */
 
+	struct result *results;
 	struct edits edits;
 	struct buf head, edit_note;
 
@@ -284,6 +294,16 @@ enum sp_status edits_body(struct sp_ctx *ctx, struct sp_span chunk);
 /* The filter has failed: none of its edits is applied. */
 void edits_drop(struct transaction *tx, const struct use *by);
 void edits_fini(struct edits *e);
+
+/* ---- results.c ------------------------------------------------------------------------------- */
+
+/* sp_host.result_add, result_get */
+enum sp_status results_add(struct sp_ctx *ctx, const struct sp_auth_result *result);
+enum sp_status results_get(struct sp_ctx *ctx, size_t index, struct sp_auth_result *ret);
+/* Forgets what a filter has added. */
+void results_drop(struct transaction *tx, const struct use *by);
+/* The field's value in the transaction's arena; {null, 0}: no transaction, or no memory. */
+struct sp_span results_compose(struct inspect *i);
 
 /* ---- host.c ---------------------------------------------------------------------------------- */
 
