@@ -425,6 +425,56 @@ name_filter(struct compile *c, const struct ast_filter *ast)
 	return name_entries(c, f, &c->infos[index], ast);
 }
 
+/* ---- order ------------------------------------------------------------------------------------------------- */
+
+static bool
+is_first_use(const struct compile *c, const struct ast_filter *ast)
+{
+	const struct ast_filter *f = c->filters;
+
+	while (f != ast && f->module != ast->module)
+		f = f->next;
+	return f == ast;
+}
+
+/* Filters of one stage run in the order of the file: whoever reads another's results stands below it. */
+static void
+check_below(struct compile *c, const struct ast_filter *ast, size_t index, const char *module)
+{
+	bool used = false;
+	size_t other = 0;
+
+	for (const struct ast_filter *f = c->filters; f != NULL && other < c->p->filter_count; f = f->next, other++) {
+		if (!span_eq(f->module_name.text, span_str(module)))
+			continue;
+		used = true;
+		if (other > index)
+			diag_error(c, ast->name.at,
+				compile_printf(c, "filter '%.*s' stands at %s", (int)f->name.text.len, f->name.text.ptr,
+					diag_place(c, f->name.at)),
+				"filter '%.*s' reads the results of filter '%.*s': it must stand below it",
+				(int)ast->name.text.len, ast->name.text.ptr, (int)f->name.text.len, f->name.text.ptr);
+	}
+	if (!used && is_first_use(c, ast))
+		diag_warning(c, ast->name.at, compile_printf(c, "add 'filter %s' above", module),
+			"filter '%.*s' without filter '%s': no result of it will be looked at",
+			(int)ast->name.text.len, ast->name.text.ptr, module);
+}
+
+static void
+check_order(struct compile *c)
+{
+	size_t index = 0;
+
+	for (const struct ast_filter *f = c->filters; f != NULL && index < c->p->filter_count; f = f->next, index++) {
+		const char *const *after = f->module == NULL ? NULL : f->module->after;
+
+		for (; after != NULL && *after != NULL; after++)
+			if (strcmp(*after, f->module->name) != 0)
+				check_below(c, f, index, *after);
+	}
+}
+
 void
 check_filters(struct compile *c)
 {
@@ -450,6 +500,7 @@ check_filters(struct compile *c)
 	for (const struct ast_filter *f = c->filters; f != NULL; f = f->next)
 		if (!name_filter(c, f))
 			return;
+	check_order(c);
 	count = 0;
 	for (const struct ast_filter *f = c->filters; f != NULL && !c->stop; f = f->next)
 		check_filter(c, count++, f);

@@ -280,7 +280,8 @@ filter_wanted(const struct compile *c, size_t filter)
 {
 	const struct policy_filter *f = &c->p->filters[filter];
 
-	if (f->on_demand || (f->module != NULL && f->module->facts == NULL && f->module->entry_facts == NULL))
+	if (f->on_demand || (f->module != NULL && f->module->states_results) ||
+		(f->module != NULL && f->module->facts == NULL && f->module->entry_facts == NULL))
 		return true;
 	for (const struct fact_link *l = c->links; l != NULL; l = l->next)
 		if (l->read && l->ref.filter == (int)filter)

@@ -25,7 +25,7 @@ enum {
 
 struct loader_module {
 	char name[LOADER_NAME_MAX + 1];
-	const struct sp_filter *filter;
+	struct sp_filter filter; /* a copy: what a module of a lower minor does not have is null in it */
 };
 
 struct loader_table {
@@ -199,8 +199,15 @@ refuse_missing(const char *name, const char **reterr)
 	return SP_NONE;
 }
 
+static void
+filter_copy(struct sp_filter *to, const struct sp_filter *from)
+{
+	memset(to, 0, sizeof(*to));
+	memcpy(to, from, from->size < sizeof(*to) ? from->size : sizeof(*to));
+}
+
 static enum sp_status
-module_open(const char *path, const char *name, const struct sp_filter **ret, const char **reterr)
+module_open(const char *path, const char *name, struct sp_filter *ret, const char **reterr)
 {
 	char symbol[sizeof("sp_filter_") + LOADER_NAME_MAX], file[sizeof(".so") + LOADER_NAME_MAX];
 	const struct sp_filter *filter;
@@ -218,7 +225,7 @@ module_open(const char *path, const char *name, const struct sp_filter **ret, co
 		refuse(reterr, "%s has no symbol %s: it is not a filter module of that name", file,
 			symbol);
 	else if (loader_check(file, name, filter, reterr) == SP_OK) {
-		*ret = filter;
+		filter_copy(ret, filter);
 		return SP_OK;
 	}
 	dlclose(handle);
@@ -239,7 +246,7 @@ loader_find(void *arg, const char *name, const struct sp_filter **ret, const cha
 			LOADER_NAME_MAX);
 	for (size_t i = 0; i < loader.module_count; i++)
 		if (strcmp(loader.modules[i].name, name) == 0) {
-			*ret = loader.modules[i].filter;
+			*ret = &loader.modules[i].filter;
 			return SP_OK;
 		}
 	if (loader.module_count == LOADER_MODULES_MAX)
@@ -253,7 +260,7 @@ loader_find(void *arg, const char *name, const struct sp_filter **ret, const cha
 		return st;
 	snprintf(m->name, sizeof(m->name), "%s", name);
 	loader.module_count++;
-	*ret = m->filter;
+	*ret = &m->filter;
 	return SP_OK;
 }
 

@@ -40,6 +40,8 @@ test_good_is_kept(void **state)
 	assert_string_equal(f->name, "abi_good");
 	assert_int_equal(loader_find(NULL, "abi_good", &again, &err), SP_OK);
 	assert_ptr_equal(f, again);
+	assert_non_null(f->after); /* a module of our own minor is read whole */
+	assert_true(f->states_results);
 }
 
 static void
@@ -51,6 +53,11 @@ test_lower_minor_is_taken(void **state)
 	(void)state;
 	assert_int_equal(loader_find(NULL, "abi_older", &f, &err), SP_OK);
 	assert_int_equal(f->abi_minor, SP_ABI_MINOR - 1);
+	assert_int_equal(f->size, SP_FILTER_SIZE_MIN);
+	assert_non_null(f->summary);
+	assert_false(f->states_results);
+	assert_null(f->after);
+	assert_null(f->on_final);
 }
 
 static void
