@@ -306,6 +306,7 @@ fakedns_kind_parse(struct sp_span word, enum fakedns_kind *ret)
 		[FAKEDNS_REFUSED] = SPAN_LIT("refused"),
 		[FAKEDNS_TIMEOUT] = SPAN_LIT("timeout"),
 		[FAKEDNS_TRUNCATED] = SPAN_LIT("truncated"),
+		[FAKEDNS_CUT] = SPAN_LIT("cut"),
 		[FAKEDNS_GARBAGE] = SPAN_LIT("garbage"),
 		[FAKEDNS_NOEDNS] = SPAN_LIT("noedns"),
 	};

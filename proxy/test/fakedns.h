@@ -16,6 +16,7 @@ enum fakedns_kind {
 	FAKEDNS_REFUSED,
 	FAKEDNS_TIMEOUT,   /* no answer at all */
 	FAKEDNS_TRUNCATED, /* over UDP; the whole answer over TCP */
+	FAKEDNS_CUT,       /* truncated over UDP; no answer over TCP */
 	FAKEDNS_GARBAGE,   /* an answer that breaks off in its first record */
 	FAKEDNS_NOEDNS     /* FORMERR to a question with EDNS, an answer to one without */
 };

@@ -419,14 +419,14 @@ zone_answer(struct zone *z, struct sp_span query, bool udp, struct buf *out, int
 	n->asked++;
 	kind = failure_of(n, all);
 	*ret_delay_ms = n->delay_ms > 0 || all == NULL ? n->delay_ms : all->delay_ms;
-	if (kind == FAKEDNS_TIMEOUT)
+	if (kind == FAKEDNS_TIMEOUT || (kind == FAKEDNS_CUT && !udp))
 		return;
 	buf_init(&s.answer, UINT16_MAX);
 	buf_init(&s.authority, 1024);
 	sections_fail(z, &q, &s, kind);
 	/* nothing may follow what breaks off, nor does a server say OPT that does not know it */
 	q.edns = q.edns && kind != FAKEDNS_GARBAGE && kind != FAKEDNS_NOEDNS;
-	cut = udp && (kind == FAKEDNS_TRUNCATED
+	cut = udp && (kind == FAKEDNS_TRUNCATED || kind == FAKEDNS_CUT
 		      || HEADER + q.raw.len + s.answer.len + s.authority.len + 11 > q.udp_max);
 	message_put(out, number_at(query, 0), &q, &s, cut);
 	buf_fini(&s.answer);

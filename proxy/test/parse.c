@@ -3,7 +3,7 @@
  *
  *   test "TITLE"          policy { ... } | policy file "PATH"      listen [tls] { settings of the listener }
  *   fails "TEXT"          the scene passes if it fails for this reason: for tests of the runner
- *   clock N               dns { NAME TYPE VALUE ... }              backend { on WHEN [MATCH] ACTION ... }
+ *   clock N               dns { NAME TYPE [many N] VALUE ... }              backend { on WHEN [MATCH] ACTION ... }
  *   client [from IP] [chunks N,N...] { C: ... S: ... }      expect ...
  *   file "NAME" { ... }   beside the policy                       options "--shadow"   for the gateway
  */
@@ -12,7 +12,7 @@
 
 #include "proxy/test/parse.h"
 
-enum { ARENA_BLOCK = 16384, ARENA_MAX = 32 << 20 };
+enum { ARENA_BLOCK = 16384, ARENA_MAX = 32 << 20, VALUE_MAX = 1 << 17 };
 
 struct scene *
 scene_new(const char *path)
@@ -132,6 +132,23 @@ parse_backend(struct reader *outer)
 	return ok;
 }
 
+/* The next part of a value behind a blank; "many N PART": so many of them. */
+static bool
+add_part(struct reader *r, struct sp_span part, bool quoted, struct buf *value)
+{
+	int64_t times = 1;
+
+	if (!quoted && span_eq(part, SPAN_LIT("many")) &&
+		(!reader_number(r, &times) || !reader_word(r, &part, &quoted)))
+		return false;
+	for (int64_t i = 0; i < times && buf_status(value) == SP_OK; i++) {
+		if (value->len > 0)
+			buf_add_char(value, ' ');
+		buf_add(value, part);
+	}
+	return buf_status(value) == SP_OK || reader_fail(r, r->line, "a value of more than %d octets", VALUE_MAX);
+}
+
 /* NAME TYPE VALUE..., each on a line of its own or separated by ';' */
 static bool
 parse_record(struct reader *r)
@@ -140,22 +157,19 @@ parse_record(struct reader *r)
 	struct record *rec = &s->records[s->record_count];
 	struct buf value;
 	struct sp_span part;
-	bool quoted;
+	bool quoted, ok = true;
 
 	if (s->record_count == sizeof(s->records) / sizeof(s->records[0]))
 		return reader_fail(r, r->line, "too many records");
 	if (!reader_word(r, &rec->name, &quoted) || !reader_word(r, &rec->type, &quoted))
 		return false;
-	buf_init(&value, 1 << 17);
-	while (reader_word(r, &part, &quoted) && (part.len > 0 || quoted) && !span_eq(part, SPAN_LIT(";"))) {
-		if (value.len > 0)
-			buf_add_char(&value, ' ');
-		buf_add(&value, part);
-	}
+	buf_init(&value, VALUE_MAX);
+	while (ok && reader_word(r, &part, &quoted) && (part.len > 0 || quoted) && !span_eq(part, SPAN_LIT(";")))
+		ok = add_part(r, part, quoted, &value);
 	rec->value = arena_copy(s->arena, buf_span(&value));
 	buf_fini(&value);
 	s->record_count++;
-	return rec->type.len > 0 || reader_fail(r, r->line, "NAME TYPE VALUE is expected in dns { }");
+	return ok && (rec->type.len > 0 || reader_fail(r, r->line, "NAME TYPE VALUE is expected in dns { }"));
 }
 
 static bool
