@@ -282,6 +282,24 @@ open_all(const struct worker_start *start)
 	}
 }
 
+/* What the DNS cost and what its cache spared, for who sizes "dns cache" or his resolver. */
+static void
+tell_dns(void)
+{
+	struct dns_stats stats = dns_stats();
+
+	if (stats.questions == 0)
+		return;
+	log_begin("dns");
+	log_int("questions", (int64_t)stats.questions);
+	log_int("hits", (int64_t)stats.hits);
+	log_int("merged", (int64_t)stats.merged);
+	log_int("sent", (int64_t)stats.sent);
+	log_int("failed", (int64_t)stats.failed);
+	log_int("entries", (int64_t)stats.entries);
+	log_end();
+}
+
 static void
 close_all(void)
 {
@@ -341,6 +359,7 @@ worker_run(const struct worker_start *start)
 	(void)co_start(probe_backends, NULL, NULL);
 	tell_ready(start->ready);
 	rt_run();
+	tell_dns();
 	close_all();
 	dns_fini();
 	log_flush();
