@@ -337,6 +337,7 @@ const struct sp_host inspect_host = {
 	.body_get = service_body_get,
 	.dns_ips = service_dns_ips,
 	.dns_texts = service_dns_texts,
+	.table_has = policy_table_has,
 	.result_add = results_add,
 	.result_get = results_get,
 	.auth_id = service_auth_id,

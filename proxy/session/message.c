@@ -169,6 +169,8 @@ upload_fault(const struct upload *u)
 		return (struct command_error){ 451, "4.3.0", "out of memory, try again later" };
 	if (header & HEADER_BAD_NAME)
 		return (struct command_error){ 550, "5.6.0", "a header field has blanks before its colon" };
+	if ((header & HEADER_SEVERAL_FROM) && !s->config->several_from)
+		return (struct command_error){ 550, "5.7.1", "more than one From field" };
 	if (inspect_received(s->inspect) > s->config->limits.hops)
 		return (struct command_error){ 554, "5.4.6", "too many hops: this mail is in a loop" };
 	if (u->parser.sink_status != SP_OK)

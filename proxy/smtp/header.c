@@ -148,6 +148,9 @@ take_field(struct header_block *h, struct sp_span line)
 		h->faults |= HEADER_BAD_NAME;
 	h->count++;
 	h->received += span_ieq(span_head(line, len), SPAN_LIT("Received"));
+	h->from += span_ieq(span_head(line, len), SPAN_LIT("From"));
+	if (h->from > 1)
+		h->faults |= HEADER_SEVERAL_FROM;
 	return false;
 }
 

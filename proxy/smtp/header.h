@@ -21,7 +21,8 @@ enum header_fault {
 	HEADER_TOO_BIG = 1,
 	HEADER_TOO_MANY = 2,
 	HEADER_BAD_NAME = 4, /* blanks or a fold before the colon, no name, or a first line that is a field but for its indent */
-	HEADER_MEMORY = 8    /* 451: there was none */
+	HEADER_MEMORY = 8,   /* 451: there was none */
+	HEADER_SEVERAL_FROM = 16 /* more than one From field: readers show one of them, and it need not be the one that was signed */
 };
 
 struct header_config {
@@ -43,6 +44,7 @@ struct header_block {
 	bool had_empty_line;
 	unsigned faults;
 	unsigned received;   /* number of Received fields */
+	unsigned from;       /* number of From fields */
 };
 
 void header_init(struct header_block *h, const struct header_config *config);

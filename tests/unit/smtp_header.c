@@ -120,6 +120,17 @@ header_only(void **state)
 }
 
 static void
+H01_several_from(void **state)
+{
+	(void)state;
+	CHECK("From: a\r\nFROM: b\r\n\r\n", "From: a\r\nFROM: b\r\n\r\n", "From= a|FROM= b|", HEADER_SEVERAL_FROM);
+	CHECK("from:\r\nTo: c\r\nFrom: b\r\nFrom: d", "from:\r\nTo: c\r\nFrom: b\r\nFrom: d", "from=|To= c|From= b|From= d|",
+		HEADER_SEVERAL_FROM);
+	CHECK("From: a\r\nResent-From: b\r\nX-From: c\r\nFroms: d\r\n\r\nFrom: e\r\n",
+		"From: a\r\nResent-From: b\r\nX-From: c\r\nFroms: d\r\n\r\n", "From= a|Resent-From= b|X-From= c|Froms= d|", 0);
+}
+
+static void
 no_header(void **state)
 {
 	(void)state;
