@@ -95,18 +95,23 @@ score_parse(struct sp_span s, double *ret)
 	return NULL;
 }
 
+/* "60/min", "1/4h" */
 static const char *
 rate_parse(struct sp_span s, struct sp_rate *ret)
 {
 	size_t slash = span_find(s, '/');
-	const struct unit *unit = slash < s.len ? unit_find(rate_units, span_from(s, slash + 1)) : NULL;
-	uint64_t count;
+	struct sp_span period = span_from(s, slash + 1);
+	size_t n = digits(period);
+	const struct unit *unit = slash < s.len ? unit_find(rate_units, span_from(period, n)) : NULL;
+	uint64_t count, units = 1;
 
 	if (unit == NULL || digits(s) != slash)
-		return "expected a rate: 60/min (s, min, h, d)";
+		return "expected a rate: 60/min or 1/4h (s, min, h, d)";
 	if (span_to_u64(span_head(s, slash), 1000000000, &count) != SP_OK || count == 0)
 		return "a rate counts from 1 to 1000000000";
-	*ret = (struct sp_rate){ .count = count, .period_ms = unit->factor };
+	if (n > 0 && (span_to_u64(span_head(period, n), 1000, &units) != SP_OK || units == 0))
+		return "a rate is counted over 1 to 1000 of its unit";
+	*ret = (struct sp_rate){ .count = count, .period_ms = units * unit->factor };
 	return NULL;
 }
 

@@ -112,14 +112,16 @@ print_duration(struct buf *to, int64_t ms)
 static void
 print_rate(struct buf *to, const struct sp_rate *rate)
 {
-	static const struct unit units[] = { { 86400000, "d" }, { 3600000, "h" }, { 60000, "min" }, { 1000, "s" } };
+	static const struct unit units[] = { { 86400000, "d" }, { 3600000, "h" }, { 60000, "min" }, { 1000, "s" },
+		{ 1, "ms" } };
+	const struct unit *u = units;
 
-	for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-		if (rate->period_ms == (uint64_t)units[i].factor) {
-			buf_printf(to, "%" PRIu64 "/%s", rate->count, units[i].name);
-			return;
-		}
-	buf_printf(to, "%" PRIu64 " in %" PRIu64 "ms", rate->count, rate->period_ms);
+	while (u->factor > 1 && rate->period_ms % (uint64_t)u->factor != 0)
+		u++;
+	buf_printf(to, "%" PRIu64 "/", rate->count);
+	if (rate->period_ms != (uint64_t)u->factor)
+		buf_printf(to, "%" PRIu64, rate->period_ms / (uint64_t)u->factor);
+	buf_add_str(to, u->name);
 }
 
 static void

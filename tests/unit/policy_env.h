@@ -3,7 +3,8 @@
  *
  * Everything is static: each test program has its own.  Modules: "probe" has a parameter of every
  * type and facts of every stage, "rate" takes entries, "scan" is one to be run on demand, "picky"
- * refuses its configuration in load() whenever its level is 13.
+ * refuses its configuration in load() whenever its level is 13, "guard" asks tables, "judge" states results
+ * and reads those of "guard" and "probe".
  */
 #ifndef TESTS_UNIT_POLICY_ENV_H
 #define TESTS_UNIT_POLICY_ENV_H
@@ -270,7 +271,58 @@ static const struct sp_filter env_picky = {
 	.conf_size = sizeof(struct env_picky), .load = env_picky_load, .unload = env_picky_unload
 };
 
-static const struct sp_filter *const env_modules[] = { &env_probe, &env_rate, &env_scan, &env_picky };
+struct env_guard {
+	const struct sp_table *nets, *names, *people, *words, *any;
+	const char *file;
+	bool local; /* what nets said of 127.0.0.1 in load() */
+};
+#define ENV_TABLE(m, key) .name = #m, .type = SP_TABLE, .offset = offsetof(struct env_guard, m), .min = (key), .fallback = "none"
+static const struct sp_param env_guard_params[] = {
+	{ ENV_TABLE(nets, SP_IP) },
+	{ ENV_TABLE(names, SP_DOMAIN) },
+	{ ENV_TABLE(people, SP_ADDRESS) },
+	{ ENV_TABLE(words, SP_STRING) },
+	{ ENV_TABLE(any, 0) },
+	{ .name = "file", .type = SP_FILE, .offset = offsetof(struct env_guard, file), .fallback = "none" },
+	SP_PARAMS_END
+};
+
+static inline enum sp_status
+env_guard_load(struct sp_load *load, const struct sp_host *host, void *conf, struct sp_entry *entries, size_t count)
+{
+	const struct sp_value local = { SP_IP, { .ip = { 4, { 127, 0, 0, 1 } } } };
+	struct env_guard *guard = conf;
+
+	(void)load;
+	(void)entries;
+	(void)count;
+	guard->local = host->table_has(guard->nets, &local);
+	return SP_OK;
+}
+
+static const struct sp_filter env_guard = {
+	SP_FILTER_HEAD, .name = "guard", .summary = "asks tables", .params = env_guard_params,
+	.conf_size = sizeof(struct env_guard), .load = env_guard_load
+};
+
+struct env_judge {
+	const struct sp_table *keys;
+};
+static const struct sp_param env_judge_params[] = {
+	{ .name = "keys", .type = SP_TABLE, .offset = offsetof(struct env_judge, keys), .min = SP_DOMAIN },
+	SP_PARAMS_END
+};
+static const struct sp_fact_decl env_judge_facts[] = {
+	{ .name = "result", .type = SP_ENUM, .stage = SP_EOM, .help = "as SPF has it", .words = env_result_words },
+	SP_FACTS_END
+};
+static const char *const env_judge_after[] = { "judge", "guard", "probe", NULL };
+static const struct sp_filter env_judge = {
+	SP_FILTER_HEAD, .name = "judge", .summary = "reads others' results", .facts = env_judge_facts,
+	.params = env_judge_params, .conf_size = sizeof(struct env_judge), .states_results = true, .after = env_judge_after
+};
+
+static const struct sp_filter *const env_modules[] = { &env_probe, &env_rate, &env_scan, &env_picky, &env_guard, &env_judge };
 
 static inline enum sp_status
 env_filter_find(void *arg, const char *name, const struct sp_filter **ret, const char **reterr)
@@ -288,7 +340,7 @@ env_filter_find(void *arg, const char *name, const struct sp_filter **ret, const
 static inline const char *const *
 env_filter_names(void *arg)
 {
-	static const char *const names[] = { "probe", "rate", "scan", "picky", NULL };
+	static const char *const names[] = { "probe", "rate", "scan", "picky", "guard", "judge", NULL };
 
 	(void)arg;
 	return names;
