@@ -1,0 +1,532 @@
+/*
+ * validate.c - is the chain of a message right?  RFC 8617 5.2, steps 4 to 7.
+ *
+ * At the end of the header all keys are asked for at once, every seal is verified, and so are the message signatures,
+ * newest first, as far as the header tells; those that pass want a body hash each, equal ones share it.  The body is
+ * hashed as it comes and never kept.  Memory is the transaction's, but for keys (freed before arc_judge_header() returns)
+ * and digests (arc_judge_fini()).  Bounds: 50 seals, 11 message signatures, 4 body hashes, 32 names a question.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <openssl/err.h>
+
+#include "arc/arc.h"
+#include "mailauth/authres.h"
+#include "mailauth/mailbox.h"
+#include "mailauth/text.h"
+
+enum { KEYS_MAX = ARC_SETS_MAX + 1 + ARC_OLDER_MAX, ASK_MAX = 32 };
+
+static const char no_key_now[] = "a key could not be fetched";
+
+enum found { FOUND_KEY, FOUND_NONE, FOUND_LATER };
+
+/* The key of one selector and domain. */
+struct asked {
+	struct sp_span name; /* folded; of the transaction's memory */
+	enum found found;
+	struct key key;
+};
+
+struct judging {
+	struct sp_ctx *ctx;
+	struct arc_judge *judge;
+	struct signature_fields from;
+	struct arc_chain chain;
+	struct asked *keys;
+	size_t key_count;
+};
+
+/* ---- keys ----------------------------------------------------------------------------------- */
+
+/* "selector._domainkey.domain", folded; SP_INVALID: no name that could be asked for. */
+static enum sp_status
+key_name(struct sp_span selector, struct sp_span domain, char memory[static DOMAIN_MAX + 1], struct sp_span *ret)
+{
+	char text[DOMAIN_MAX + 1];
+	int len = snprintf(text, sizeof(text), "%.*s._domainkey.%.*s", (int)selector.len, selector.ptr, (int)domain.len,
+		domain.ptr);
+
+	if (len < 0 || (size_t)len >= sizeof(text))
+		return SP_INVALID;
+	return domain_fold((struct sp_span){ text, (size_t)len }, memory, ret);
+}
+
+static struct asked *
+key_find(const struct judging *g, struct sp_span selector, struct sp_span domain)
+{
+	char memory[DOMAIN_MAX + 1];
+	struct sp_span name;
+
+	if (selector.len > DOMAIN_MAX || key_name(selector, domain, memory, &name) != SP_OK)
+		return NULL;
+	for (size_t i = 0; i < g->key_count; i++)
+		if (text_is(g->keys[i].name, name))
+			return &g->keys[i];
+	return NULL;
+}
+
+static struct sp_span
+keep(struct sp_ctx *ctx, struct sp_span s)
+{
+	char *copy = sp_alloc(ctx, s.len + 1);
+
+	if (copy == NULL)
+		return (struct sp_span){ NULL, 0 };
+	memcpy(copy, s.ptr, s.len);
+	return (struct sp_span){ copy, s.len };
+}
+
+/* A name that cannot be asked for is not noted: then there is no key. */
+static enum sp_status
+key_note(struct judging *g, struct sp_span selector, struct sp_span domain)
+{
+	char memory[DOMAIN_MAX + 1];
+	struct sp_span name;
+
+	if (selector.len > DOMAIN_MAX || key_name(selector, domain, memory, &name) != SP_OK ||
+		key_find(g, selector, domain) != NULL || g->key_count == KEYS_MAX)
+		return SP_OK;
+	name = keep(g->ctx, name);
+	if (name.ptr == NULL)
+		return SP_LIMIT;
+	g->keys[g->key_count++] = (struct asked){ .name = name, .found = FOUND_NONE };
+	return SP_OK;
+}
+
+/* Of several records the first that is a key. */
+static void
+key_take(struct asked *k, const struct sp_texts *texts)
+{
+	if (texts->status != SP_OK) {
+		k->found = texts->status == SP_NONE || texts->status == SP_INVALID ? FOUND_NONE : FOUND_LATER;
+		return;
+	}
+	for (size_t i = 0; i < texts->names.count && k->found != FOUND_KEY; i++) {
+		key_fini(&k->key);
+		if (key_parse(texts->names.items[i], &k->key) == KEY_OK && k->key.email && k->key.sha256)
+			k->found = FOUND_KEY;
+	}
+}
+
+static enum sp_status
+keys_ask(struct judging *g)
+{
+	struct sp_span names[ASK_MAX];
+	struct sp_texts texts[ASK_MAX];
+
+	for (size_t at = 0; at < g->key_count; at += ASK_MAX) {
+		size_t count = g->key_count - at < ASK_MAX ? g->key_count - at : ASK_MAX;
+		enum sp_status st;
+
+		for (size_t i = 0; i < count; i++)
+			names[i] = g->keys[at + i].name;
+		memset(texts, 0, sizeof(texts));
+		st = sp_dns_texts(g->ctx, names, count, texts);
+		if (st == SP_CANCELED)
+			return st;
+		for (size_t i = 0; i < count; i++) {
+			if (st != SP_OK)
+				texts[i].status = st;
+			key_take(&g->keys[at + i], &texts[i]);
+		}
+	}
+	return SP_OK;
+}
+
+/* ---- the judgement -------------------------------------------------------------------------- */
+
+/* What is wrong for good outweighs what could not be found out. */
+static void
+judge_fail(struct arc_judge *j, const char *reason)
+{
+	if (j->result != ARC_FAIL) {
+		j->result = ARC_FAIL;
+		j->reason = reason;
+	}
+}
+
+static void
+judge_later(struct arc_judge *j)
+{
+	if (j->result == ARC_PASS) {
+		j->result = ARC_TEMPERROR;
+		j->reason = no_key_now;
+	}
+}
+
+/* Which of the chain's message signatures are looked at: from the newest down to this instance. */
+static size_t
+oldest_looked_at(const struct arc_chain *c)
+{
+	return c->count > 1 + ARC_OLDER_MAX ? c->count - ARC_OLDER_MAX : 1;
+}
+
+static enum sp_status
+field(const struct judging *g, size_t place, struct sp_header *ret)
+{
+	enum sp_status st = arc_field(&g->from, place, ret);
+
+	return st == SP_NONE ? SP_SYSTEM : st; /* it was there a moment ago */
+}
+
+/* Who sealed, and what keys are needed. */
+static enum sp_status
+note_seals(struct judging *g)
+{
+	struct arc_judge *j = g->judge;
+	struct sp_span *sealers = sp_alloc(g->ctx, g->chain.count * sizeof(*sealers));
+	enum sp_status st = sealers != NULL ? SP_OK : SP_LIMIT;
+
+	for (size_t n = g->chain.count; st == SP_OK && n > 0; n--) {
+		char memory[DOMAIN_MAX + 1];
+		struct sp_span domain;
+		struct arc_seal seal;
+		struct sp_header h;
+		const char *why;
+
+		st = field(g, g->chain.sets[n - 1].seal, &h);
+		if (st == SP_OK && (arc_seal_parse(h.value, &seal, &why) != SP_OK ||
+			domain_fold(seal.domain, memory, &domain) != SP_OK))
+			st = SP_SYSTEM; /* the structure was found right before */
+		if (st == SP_OK)
+			st = key_note(g, seal.selector, seal.domain);
+		if (st != SP_OK)
+			break;
+		sealers[j->sealer_count] = keep(g->ctx, domain);
+		if (sealers[j->sealer_count++].ptr == NULL)
+			st = SP_LIMIT;
+	}
+	j->sealers = sealers;
+	return st;
+}
+
+static enum sp_status
+note_messages(struct judging *g)
+{
+	enum sp_status st = SP_OK;
+
+	for (size_t n = g->chain.count; st == SP_OK && n >= oldest_looked_at(&g->chain); n--) {
+		struct signature s;
+		struct sp_header h;
+		const char *why;
+
+		st = field(g, g->chain.sets[n - 1].message, &h);
+		if (st == SP_OK && signature_parse(h.value, SIGNATURE_ARC_MESSAGE, &s, &why) == SP_OK)
+			st = key_note(g, s.selector, s.domain);
+	}
+	return st;
+}
+
+/* ---- seals ---------------------------------------------------------------------------------- */
+
+/* The hash that each seal signs: all sets up to its own, its own b= left out (5.1.1). One pass over the header. */
+static enum sp_status
+seals_hash(struct judging *g, unsigned char (*hashes)[CANON_HASH])
+{
+	EVP_MD_CTX *all = EVP_MD_CTX_new(), *one = EVP_MD_CTX_new();
+	bool good = all != NULL && one != NULL && EVP_DigestInit_ex(all, EVP_sha256(), NULL) == 1;
+	enum sp_status st = SP_OK;
+
+	for (size_t n = 0; good && st == SP_OK && n < g->chain.count; n++) {
+		const struct arc_set *set = &g->chain.sets[n];
+		struct sp_header results, message, seal;
+
+		st = field(g, set->results, &results);
+		if (st == SP_OK)
+			st = field(g, set->message, &message);
+		if (st == SP_OK)
+			st = field(g, set->seal, &seal);
+		good = st == SP_OK && canon_field(all, CANON_RELAXED, results.field, true) &&
+			canon_field(all, CANON_RELAXED, message.field, true) && EVP_MD_CTX_copy_ex(one, all) == 1 &&
+			canon_unsigned_field(one, CANON_RELAXED, seal.field) &&
+			EVP_DigestFinal_ex(one, hashes[n], NULL) == 1 &&
+			canon_field(all, CANON_RELAXED, seal.field, true);
+	}
+	EVP_MD_CTX_free(one);
+	EVP_MD_CTX_free(all);
+	ERR_clear_error();
+	return st != SP_OK ? st : good ? SP_OK : SP_SYSTEM;
+}
+
+static enum sp_status
+seals_verify(struct judging *g)
+{
+	unsigned char hashes[ARC_SETS_MAX][CANON_HASH];
+	enum sp_status st = seals_hash(g, hashes);
+
+	for (size_t n = g->chain.count; st == SP_OK && n > 0 && g->judge->result != ARC_FAIL; n--) {
+		struct arc_seal seal;
+		struct asked *k;
+		struct sp_header h;
+		const char *why;
+
+		st = field(g, g->chain.sets[n - 1].seal, &h);
+		if (st != SP_OK)
+			break;
+		if (arc_seal_parse(h.value, &seal, &why) != SP_OK)
+			return SP_SYSTEM;
+		k = key_find(g, seal.selector, seal.domain);
+		if (k != NULL && k->found == FOUND_LATER)
+			judge_later(g->judge);
+		else if (k == NULL || k->found == FOUND_NONE)
+			judge_fail(g->judge, "a seal's key is not there");
+		else if (seal.type != k->key.type ||
+			!signature_verify(k->key.pkey, k->key.type, hashes[n - 1], seal.b, seal.b_len))
+			judge_fail(g->judge, "a seal is not right");
+	}
+	return st;
+}
+
+/* ---- message signatures --------------------------------------------------------------------- */
+
+/* The hash of the body in this form: one that is being made, or a new one; false: they are too many. */
+static bool
+body_want(struct arc_judge *j, const struct signature *s, size_t *ret, enum sp_status *st)
+{
+	struct arc_body *b;
+
+	for (size_t i = 0; i < j->body_count; i++)
+		if (j->bodies[i].form == s->body && j->bodies[i].limit == s->limit) {
+			*ret = i;
+			return true;
+		}
+	if (j->body_count == ARC_BODIES_MAX)
+		return false;
+	b = &j->bodies[j->body_count];
+	b->form = s->body;
+	b->limit = s->limit;
+	*st = canon_body_init(&b->canon, EVP_sha256(), s->body, s->limit);
+	*ret = j->body_count++;
+	return *st == SP_OK;
+}
+
+/* Null: as far as the header tells it is right, and its body hash is being made. no_key_now, or another reason. */
+static const char *
+message_check(struct judging *g, const struct sp_header *h, enum sp_status *st)
+{
+	struct arc_judge *j = g->judge;
+	struct arc_message *m = &j->messages[j->message_count];
+	unsigned char hash[CANON_HASH];
+	const struct asked *k;
+	struct signature s;
+	const char *why;
+
+	if (signature_parse(h->value, SIGNATURE_ARC_MESSAGE, &s, &why) != SP_OK || s.sha1)
+		return "the message signature is malformed";
+	if (s.expires >= 0 && s.expires < (int64_t)time(NULL))
+		return "the message signature has expired";
+	k = key_find(g, s.selector, s.domain);
+	if (k != NULL && k->found == FOUND_LATER)
+		return no_key_now;
+	if (k == NULL || k->found == FOUND_NONE)
+		return "the message signature's key is not there";
+	*st = signature_hash(&g->from, s.names, s.header, h->field, hash);
+	if (*st == SP_SYSTEM)
+		return "out of memory";
+	if (*st != SP_OK || s.type != k->key.type || !signature_verify(k->key.pkey, k->key.type, hash, s.b, s.b_len)) {
+		*st = SP_OK;
+		return "the message signature is not right";
+	}
+	if (!body_want(j, &s, &m->body, st))
+		return "too many kinds of body hashes";
+	memcpy(m->hash, s.bh, CANON_HASH);
+	j->message_count++;
+	return NULL;
+}
+
+/* The newest decides (step 4); the older ones are looked at until one fails (step 5). */
+static enum sp_status
+messages_check(struct judging *g)
+{
+	const char *why = NULL;
+	enum sp_status st = SP_OK;
+
+	for (size_t n = g->chain.count; st == SP_OK && why == NULL && n >= oldest_looked_at(&g->chain); n--) {
+		struct sp_header h;
+
+		if (n < g->chain.count && g->judge->result != ARC_PASS)
+			break;
+		st = field(g, g->chain.sets[n - 1].message, &h);
+		if (st == SP_OK)
+			why = message_check(g, &h, &st);
+		if (n == g->chain.count && why == no_key_now)
+			judge_later(g->judge);
+		else if (n == g->chain.count && why != NULL)
+			judge_fail(g->judge, why);
+	}
+	return st;
+}
+
+/* ---- what the first instance states ----------------------------------------------------------- */
+
+/* The domain of the message's one From field; false: there is not one such domain. */
+static bool
+from_domain(const struct judging *g, char memory[static DOMAIN_MAX + 1], struct sp_span *ret)
+{
+	bool found = false;
+	struct sp_header h;
+
+	for (size_t i = 0; i < ARC_FIELDS_MAX && g->from.get(g->from.arg, i, &h) == SP_OK; i++) {
+		if (!text_same(text_trim(h.name), TEXT("From")))
+			continue;
+		if (found || mailbox_domain(h.value, memory, ret) != MAILBOX_ONE)
+			return false;
+		found = true;
+	}
+	return found;
+}
+
+/* It is of use only for the author whom the message names now. */
+static bool
+meant(const struct judging *g, const struct authres_item *item)
+{
+	char memory[2][DOMAIN_MAX + 1];
+	struct sp_span stated, now;
+
+	if (!authres_prop(item, "header", "from", &stated))
+		return true;
+	return domain_fold(stated, memory[0], &stated) == SP_OK && from_domain(g, memory[1], &now) && text_is(stated, now);
+}
+
+static enum arc_stated
+stated_of(struct sp_span result)
+{
+	static const char *const words[] = { "none", "pass", "fail", "temperror", "permerror" };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (text_same(result, text_of(words[i])))
+			return (enum arc_stated)i;
+	return ARC_STATED_NONE;
+}
+
+/* Of several dmarc results one that is no pass counts. */
+static enum sp_status
+first_states(struct judging *g)
+{
+	struct authres_item item;
+	bool any = false;
+	struct authres a;
+	struct sp_header h;
+	size_t instance;
+	enum sp_status st = field(g, g->chain.sets[0].results, &h);
+
+	if (st != SP_OK)
+		return st;
+	if (arc_results_cut(&h.value, &instance) != SP_OK || authres_init(&a, h.value) != SP_OK)
+		return SP_OK;
+	while (authres_next(&a, &item) == SP_OK) {
+		enum arc_stated stated;
+
+		if (!text_same(item.method, TEXT("dmarc")))
+			continue;
+		stated = meant(g, &item) ? stated_of(item.result) : ARC_STATED_NONE;
+		if (!any || stated != ARC_STATED_PASS)
+			g->judge->dmarc = stated;
+		any = true;
+		if (stated != ARC_STATED_PASS)
+			break;
+	}
+	return SP_OK;
+}
+
+/* ---- from end to end ------------------------------------------------------------------------ */
+
+static enum sp_status
+chain_judge(struct judging *g)
+{
+	enum sp_status st = note_seals(g);
+
+	if (st == SP_OK)
+		st = note_messages(g);
+	if (st == SP_OK)
+		st = keys_ask(g);
+	if (st == SP_OK)
+		st = seals_verify(g);
+	if (st == SP_OK && g->judge->result != ARC_FAIL)
+		st = messages_check(g);
+	if (st == SP_OK)
+		st = first_states(g);
+	return st;
+}
+
+enum sp_status
+arc_judge_header(struct sp_ctx *ctx, struct arc_judge *j)
+{
+	struct judging g = { .ctx = ctx, .judge = j, .from = { arc_header_get, ctx } };
+	enum sp_status st = arc_chain_read(&g.from, &g.chain);
+
+	j->result = ARC_PASS;
+	j->instances = g.chain.count;
+	if (st == SP_OK && g.chain.count == 0 && g.chain.wrong == NULL) {
+		j->result = ARC_NONE;
+	} else if (st == SP_OK && g.chain.wrong != NULL) {
+		judge_fail(j, g.chain.wrong);
+	} else if (st == SP_OK) {
+		g.keys = sp_alloc(ctx, KEYS_MAX * sizeof(*g.keys));
+		st = g.keys != NULL ? chain_judge(&g) : SP_LIMIT;
+	}
+	for (size_t i = 0; i < g.key_count; i++)
+		key_fini(&g.keys[i].key);
+	j->begun = st == SP_OK;
+	return st;
+}
+
+void
+arc_judge_body(struct arc_judge *j, struct sp_span chunk)
+{
+	if (!j->begun || j->result != ARC_PASS)
+		return;
+	for (size_t i = 0; i < j->body_count; i++)
+		canon_body_add(&j->bodies[i].canon, chunk);
+}
+
+/* A signature with l= counts only when that is all of the body: what was appended is signed by nobody. */
+static const char *
+body_check(const struct arc_judge *j, const struct arc_message *m)
+{
+	const struct arc_body *b = &j->bodies[m->body];
+
+	if (b->limit >= 0 && b->canon.octets != b->limit)
+		return "the message signature covers only a part of the body";
+	if (b->hash_len != CANON_HASH || memcmp(b->hash, m->hash, CANON_HASH) != 0)
+		return "the body was changed";
+	return NULL;
+}
+
+enum sp_status
+arc_judge_end(struct arc_judge *j)
+{
+	size_t passed = 0;
+	const char *why = NULL;
+
+	if (!j->begun)
+		return SP_TEMPFAIL;
+	for (size_t i = 0; j->result == ARC_PASS && i < j->body_count; i++) {
+		enum sp_status st = canon_body_end(&j->bodies[i].canon, j->bodies[i].hash, &j->bodies[i].hash_len);
+
+		if (st != SP_OK)
+			return st;
+	}
+	while (j->result == ARC_PASS && why == NULL && passed < j->message_count) {
+		why = body_check(j, &j->messages[passed]);
+		if (why == NULL)
+			passed++;
+		else if (passed == 0)
+			judge_fail(j, why);
+	}
+	if (j->result == ARC_PASS && passed < j->instances)
+		j->oldest_pass = j->instances - passed + 1;
+	j->ended = true;
+	return SP_OK;
+}
+
+void
+arc_judge_fini(struct arc_judge *j)
+{
+	for (size_t i = 0; i < j->body_count; i++)
+		canon_body_fini(&j->bodies[i].canon);
+	j->body_count = 0;
+}
