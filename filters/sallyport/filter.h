@@ -586,6 +586,18 @@ sp_result_get(struct sp_ctx *ctx, size_t index, struct sp_auth_result *ret)
 	return ctx->host->result_get(ctx, index, ret);
 }
 
+static inline struct sp_span
+sp_auth_id(struct sp_ctx *ctx)
+{
+	return ctx->host->auth_id(ctx);
+}
+
+static inline struct sp_span
+sp_results_text(struct sp_ctx *ctx)
+{
+	return ctx->host->results_text(ctx);
+}
+
 static inline enum sp_status
 sp_connect(struct sp_ctx *ctx, const char *endpoint, int64_t timeout_ms, struct sp_conn **ret)
 {
@@ -608,6 +620,12 @@ static inline enum sp_status
 sp_header_add(struct sp_ctx *ctx, const char *name, struct sp_span value)
 {
 	return ctx->host->header_add(ctx, name, value);
+}
+
+static inline enum sp_status
+sp_header_insert(struct sp_ctx *ctx, size_t index, const char *name, struct sp_span value)
+{
+	return ctx->host->header_insert(ctx, index, name, value);
 }
 
 static inline enum sp_status
