@@ -12,9 +12,9 @@ void loader_path(const char *folders);
 
 /* dlopen(RTLD_NOW | RTLD_LOCAL) of NAME.so and its sp_filter_NAME, checked. Modules stay loaded until the process ends; the
  * same name gives the same descriptor. SP_NONE: *reterr is a sentence that says what was looked for, or which rule was broken:
- *   "rate.so is for filter ABI 1.0, this Sallyport has 0.1: rebuild it"          (other major)
- *   "rate.so needs filter ABI 0.9, this Sallyport has 0.1: use a newer Sallyport" (higher minor)
- *   "rate.so: its descriptor has 16 octets, ABI 0.1 has at least 232: it was built wrongly" (short size)
+ *   "rate.so is for filter ABI 1.0, this Sallyport has 0.2: rebuild it"          (other major)
+ *   "rate.so needs filter ABI 0.9, this Sallyport has 0.2: use a newer Sallyport" (higher minor)
+ *   "rate.so: its descriptor has 16 octets, ABI 0.2 has at least 200: it was built wrongly" (short size)
  * reterr has static life until the next call. Signature as policy_env.filter_find wants it. */
 enum sp_status loader_find(void *arg, const char *name, const struct sp_filter **ret, const char **reterr);
 /* All module names in the path, sorted, null-ended. */
