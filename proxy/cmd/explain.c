@@ -5,6 +5,7 @@
  * is asked, and shared state (rates) is only looked at.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "policy/kit/span.h"
@@ -55,11 +56,85 @@ stops(const struct policy_verdict *v)
 	return v->verdict == POLICY_REJECT || v->verdict == POLICY_DEFER;
 }
 
+/* ---- authentication results ------------------------------------------------------------------ */
+
+static void
+add_string(struct buf *to, struct sp_span s)
+{
+	buf_add_char(to, '"');
+	buf_add_quoted(to, s);
+	buf_add_char(to, '"');
+}
+
+/* {"method":"spf","result":"pass","reason":"","properties":{"smtp.mailfrom":"example.org"}} */
+static void
+add_result(struct buf *to, const struct sp_auth_result *r)
+{
+	buf_printf(to, "{\"method\":\"%s\",\"result\":\"%s\",\"reason\":", r->method, r->result);
+	add_string(to, r->reason);
+	buf_add_str(to, ",\"properties\":{");
+	for (size_t n = 0; n < r->prop_count; n++) {
+		buf_printf(to, "%s\"%s.%s\":", n > 0 ? "," : "", r->props[n].ptype, r->props[n].name);
+		add_string(to, r->props[n].value);
+	}
+	buf_add_str(to, "}}");
+}
+
+/* Members to follow those of the verdict. */
+static void
+results_json(struct inspect *i, struct buf *to)
+{
+	struct sp_auth_result r;
+
+	buf_add_str(to, ",\"results\":[");
+	for (size_t n = 0; inspect_result(i, n, &r) == SP_OK; n++) {
+		if (n > 0)
+			buf_add_char(to, ',');
+		add_result(to, &r);
+	}
+	buf_add_str(to, "],\"authentication_results\":");
+	add_string(to, inspect_results_text(i));
+}
+
+static void
+results_text(struct inspect *i, struct buf *to)
+{
+	struct sp_span text = inspect_results_text(i);
+
+	if (text.len == 0)
+		return;
+	buf_add_str(to, "authentication results: ");
+	for (size_t n = 0; n < text.len; n++)
+		if (text.ptr[n] != '\r')
+			buf_add_char(to, text.ptr[n]);
+	buf_add_char(to, '\n');
+}
+
+/* The policy's own account, and behind it, in JSON within its object, the results. */
 static void
 explain_print(struct explain *x, struct inspect *i, const struct policy_verdict *v)
 {
-	policy_explain(inspect_eval(i), v, inspect_policy_host(i), x->json, stdout);
+	char *text = NULL;
+	size_t len = 0;
+	FILE *to = open_memstream(&text, &len);
+	struct buf results;
+
 	x->status = verdict_status(v->verdict);
+	if (to == NULL)
+		return;
+	policy_explain(inspect_eval(i), v, inspect_policy_host(i), x->json, to);
+	buf_init(&results, MESSAGE_MAX);
+	if (x->json)
+		results_json(i, &results);
+	else
+		results_text(i, &results);
+	fclose(to);
+	if (x->json && len >= 2 && memcmp(text + len - 2, "}\n", 2) == 0)
+		printf("%.*s%s}\n", (int)(len - 2), text, buf_cstr(&results));
+	else
+		printf("%s%s", text, buf_cstr(&results));
+	buf_fini(&results);
+	free(text);
 }
 
 /* ---- stages --------------------------------------------------------------------------------- */
@@ -181,6 +256,8 @@ explain_run(void *arg)
 	struct inspect *i;
 
 	(void)span_to_ip(span_str(x->client), &client.ip); /* checked before */
+	if (explain_listener(x) != NULL)
+		client.auth_id = explain_listener(x)->auth_id;
 	if (x->to_given)
 		explain_relaying(x, &client.ip);
 	i = inspect_new(x->config->policy, &client);

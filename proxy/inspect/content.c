@@ -185,15 +185,20 @@ enum sp_status
 content_body_get(struct inspect *i, int64_t offset, struct sp_span *ret)
 {
 	struct transaction *tx = i->tx;
+	bool replaced = tx != NULL && tx->final != NULL && tx->final->body != NULL;
+	struct unstuff *at;
+	struct spool *spool;
 	enum sp_status st;
 
 	if (tx == NULL || tx->spool == NULL || offset < 0)
 		return SP_INVALID;
-	if (offset >= tx->octets - tx->header_octets)
+	if (offset >= (replaced ? tx->edits.body_octets : tx->octets - tx->header_octets))
 		return SP_NONE;
-	offset += tx->header_octets;
-	if (tx->body_at.content > offset)
-		tx->body_at = (struct unstuff){ .bol = true };
-	st = seek(&tx->body_at, tx->spool, offset);
-	return st == SP_OK ? unstuff_next(&tx->body_at, tx->spool, ret) : st;
+	offset += replaced ? 0 : tx->header_octets;
+	at = replaced ? &tx->final->body_at : &tx->body_at;
+	spool = replaced ? tx->final->body : tx->spool;
+	if (at->content > offset)
+		*at = (struct unstuff){ .bol = true };
+	st = seek(at, spool, offset);
+	return st == SP_OK ? unstuff_next(at, spool, ret) : st;
 }

@@ -75,11 +75,24 @@ keep(struct sp_ctx *ctx, const struct edit *edit)
 	return SP_OK;
 }
 
+/* While on_final runs all is settled. */
+static bool
+is_settled(struct sp_ctx *ctx)
+{
+	const struct transaction *tx = use_of(ctx)->in->tx;
+
+	return tx != NULL && tx->final != NULL;
+}
+
+static const char settled[] = "on_final may only insert on top";
+
 static enum sp_status
 insert(struct sp_ctx *ctx, const struct edit *edit)
 {
 	if (use_of(ctx)->in->tx == NULL)
 		return refuse(ctx, SP_INVALID, "there is no message");
+	if (is_settled(ctx))
+		return refuse(ctx, SP_INVALID, settled);
 	if (!header_may_write(edit->name, edit->value))
 		return refuse(ctx, SP_INVALID, "a header field that may not be written");
 	return keep(ctx, edit);
@@ -91,11 +104,28 @@ edits_add(struct sp_ctx *ctx, const char *name, struct sp_span value)
 	return insert(ctx, &(struct edit){ .kind = EDIT_ADD, .name = span_str(name), .value = value });
 }
 
+static enum sp_status
+insert_final(struct sp_ctx *ctx, struct sp_span name, struct sp_span value)
+{
+	struct transaction *tx = use_of(ctx)->in->tx;
+	enum sp_status st;
+
+	if (!header_may_write(name, value))
+		return refuse(ctx, SP_INVALID, "a header field that may not be written");
+	if (name.len + value.len > EDIT_OCTETS - tx->edits.octets)
+		return refuse(ctx, SP_LIMIT, "more than 256 KiB of edits");
+	tx->edits.octets += name.len + value.len;
+	st = final_insert(tx->final, name, value);
+	return st == SP_OK ? SP_OK : refuse(ctx, st, st == SP_LIMIT ? "more than 64 fields on top" : "no memory");
+}
+
 enum sp_status
 edits_insert(struct sp_ctx *ctx, size_t index, const char *name, struct sp_span value)
 {
 	const struct transaction *tx = use_of(ctx)->in->tx;
 
+	if (is_settled(ctx) && index == 0)
+		return insert_final(ctx, span_str(name), value);
 	if (index > 0 && (tx == NULL || !tx->header.complete))
 		return refuse(ctx, SP_INVALID, "the header is not there yet");
 	if (index > 0 && index > tx->header.count)
@@ -114,6 +144,8 @@ change(struct sp_ctx *ctx, struct edit edit, int occurrence)
 
 	if (tx == NULL || !tx->header.complete)
 		return refuse(ctx, SP_INVALID, "the header is not there yet");
+	if (is_settled(ctx))
+		return refuse(ctx, SP_INVALID, settled);
 	if (occurrence < -1)
 		return refuse(ctx, SP_INVALID, "no such occurrence");
 	for (size_t n = 0; n < tx->header.count; n++) {
@@ -194,6 +226,8 @@ body_begin(struct sp_ctx *ctx)
 
 	if (tx == NULL || !tx->header.complete)
 		return refuse(ctx, SP_INVALID, "the message is not there yet");
+	if (is_settled(ctx))
+		return refuse(ctx, SP_INVALID, settled);
 	if (tx->edits.body_by == use_of(ctx))
 		return SP_OK;
 	if (tx->edits.body_by != NULL)

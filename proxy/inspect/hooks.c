@@ -252,6 +252,22 @@ hooks_call(struct use *u, enum hook hook, const void *event)
 		hooks_fail(u);
 }
 
+enum sp_status
+hooks_final(struct use *u, const struct sp_final *event)
+{
+	struct inspect *i = u->in;
+	struct clock began;
+	enum sp_status st;
+
+	if (i->tx->spent_ms >= i->tx->budget_ms)
+		return SP_TIMEOUT;
+	u->stage = SP_STAGES;
+	began = clock_start(i);
+	st = hooks_module(u)->on_final(&u->ctx, event);
+	clock_stop(i, began);
+	return st;
+}
+
 struct use *
 hooks_next(const struct inspect *i, size_t *index)
 {

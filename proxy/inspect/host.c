@@ -278,6 +278,8 @@ service_header_get(struct sp_ctx *ctx, size_t index, struct sp_header *ret)
 
 	if (tx == NULL || !tx->header.complete)
 		return SP_INVALID;
+	if (tx->final != NULL)
+		return final_get(tx->final, index, ret);
 	if (index >= tx->header.count)
 		return SP_NONE;
 	f = &tx->header.fields[index];

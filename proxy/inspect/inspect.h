@@ -66,16 +66,23 @@ unsigned inspect_received(const struct inspect *i);
  * for all. spool: sealed, wire form. Always decided. */
 struct policy_verdict inspect_end(struct inspect *i, struct spool *spool);
 
-/* What is to be sent when the verdict is accept: head is wire form (trace, added fields, and the edited header if any
- * field was removed or replaced); from: first octet of the spool that follows it; body: a spool to send instead of the
- * message's, or null (from then counts in it, and head holds the whole header). All of it lives until inspect_reset().
- * SP_LIMIT, SP_SYSTEM, SP_INVALID: an edit cannot be applied: the message must be deferred, nothing is half-done. */
+/* What is to be sent when the verdict is accept.  May suspend: once all is settled the filters' on_final runs.
+ * head is wire form (what on_final put on top, our Authentication-Results, the trace, added fields, and the edited header if
+ * any field was removed or replaced); from: first octet of the spool that follows it; body: a spool to send instead of
+ * the message's, or null (from then counts in it, and head holds the whole header). All of it lives until inspect_reset().
+ * Fields that came and claim our auth_id, or whose claim is unclear, are removed whatever the policy says.
+ * SP_LIMIT, SP_SYSTEM, SP_INVALID, or what on_final returned: the message must be deferred, nothing is half-done. */
 struct inspect_output {
 	struct sp_span head;
 	int64_t from;
 	struct spool *body;
 };
 enum sp_status inspect_apply(struct inspect *i, struct sp_span trace, struct inspect_output *ret);
+
+/* What filters have stated so far (RFC 8601), in the order of the file. SP_NONE past the last. */
+enum sp_status inspect_result(const struct inspect *i, size_t index, struct sp_auth_result *ret);
+/* All of it as the value of an Authentication-Results field, folded. {null, 0}: nothing was stated, or no memory. */
+struct sp_span inspect_results_text(struct inspect *i);
 
 /* Ends the transaction: on_reset, memory back. No effect outside of one. */
 void inspect_reset(struct inspect *i);

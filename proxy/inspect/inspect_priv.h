@@ -21,6 +21,8 @@ enum {
 	INSPECT_LEAVE_MS = 2000            /* for on_reset and on_close */
 };
 
+#define AUTHRES_FIELD "Authentication-Results"
+
 /* ---- facts ------------------------------------------------------------------------------ */
 
 /* One fact of a filter; host facts are worked out when they are read. */
@@ -63,6 +65,7 @@ struct recipient {
 /* How long a filter that was called for on demand lives; the others live as long as the session. */
 enum use_life { USE_IDLE, USE_SESSION, USE_HELO, USE_TX };
 
+/* on_final is called by hooks_final(), since what it returns matters. */
 enum hook {
 	HOOK_CONNECT,
 	HOOK_HELO,
@@ -134,6 +137,16 @@ struct unstuff {
 	bool bol;              /* it begins a line */
 };
 
+/* The message as it goes on, but for its dots. */
+struct final {
+	struct transaction *tx;
+	struct sp_header *fields, *top; /* top: what on_final put there, the lowest first */
+	size_t count, room, ours;       /* ours: so many of fields stand above those that came */
+	size_t top_count;
+	struct spool *body;             /* instead of the message's; null: its own */
+	struct unstuff body_at;         /* where body_get() goes on in it */
+};
+
 /* ---- the transaction ---------------------------------------------------------------------- */
 
 struct transaction {
@@ -161,6 +174,7 @@ struct transaction {
 	struct result *results;
 	struct edits edits;
 	struct buf head, edit_note;
+	struct final *final;    /* while on_final runs: nothing can be edited but on top */
 
 	int64_t budget_ms, spent_ms, filter_ns;
 };
@@ -224,6 +238,8 @@ struct use *hooks_next(const struct inspect *i, size_t *index);
 void hooks_run(struct inspect *i, enum hook hook, const void *event);
 /* One hook of one filter. */
 void hooks_call(struct use *u, enum hook hook, const void *event);
+/* on_final, which the module has. SP_TIMEOUT also when no time is left for it. */
+enum sp_status hooks_final(struct use *u, const struct sp_final *event);
 const struct sp_filter *hooks_module(const struct use *u);
 bool hooks_want_body(const struct inspect *i);
 /* Starts a filter whose life ends as said. False: no memory. */
@@ -302,8 +318,28 @@ enum sp_status results_add(struct sp_ctx *ctx, const struct sp_auth_result *resu
 enum sp_status results_get(struct sp_ctx *ctx, size_t index, struct sp_auth_result *ret);
 /* Forgets what a filter has added. */
 void results_drop(struct transaction *tx, const struct use *by);
+/* Does the message get our field? */
+bool results_are_written(const struct inspect *i);
 /* The field's value in the transaction's arena; {null, 0}: no transaction, or no memory. */
 struct sp_span results_compose(struct inspect *i);
+
+/* ---- final.c --------------------------------------------------------------------------------- */
+
+/* room: for so many fields at most. */
+enum sp_status final_init(struct final *f, struct transaction *tx, size_t room, struct spool *body);
+/* Below those that are there: a field that came, or one that is made of name and value. */
+void final_add_field(struct final *f, const struct header_field *field);
+enum sp_status final_add(struct final *f, struct sp_span name, struct sp_span value);
+/* Above all. SP_LIMIT, SP_SYSTEM. */
+enum sp_status final_insert(struct final *f, struct sp_span name, struct sp_span value);
+enum sp_status final_get(const struct final *f, size_t index, struct sp_header *ret);
+/* on_final of every filter that has it and has not failed. Not SP_OK: the message must not go on. */
+enum sp_status final_run(struct inspect *i, struct final *f);
+
+/* ---- notes.c --------------------------------------------------------------------------------- */
+
+/* For the log line: "+Name". */
+void inspect_note_edit(struct transaction *tx, char sign, struct sp_span name);
 
 /* ---- host.c ---------------------------------------------------------------------------------- */
 

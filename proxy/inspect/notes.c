@@ -60,6 +60,17 @@ add(struct buf *to, struct sp_span s)
 	buf_add(to, s);
 }
 
+void
+inspect_note_edit(struct transaction *tx, char sign, struct sp_span name)
+{
+	struct buf *to = &tx->edit_note;
+
+	if (to->len > 0)
+		buf_add_char(to, ',');
+	buf_add_char(to, sign);
+	buf_add(to, name);
+}
+
 /* The walk of the transaction's end that fired a rule which does not decide; false: none. */
 static bool
 fired(const struct inspect *i, const struct policy_rule *rule, size_t index)

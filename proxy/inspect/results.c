@@ -118,6 +118,8 @@ results_add(struct sp_ctx *ctx, const struct sp_auth_result *result)
 
 	if (tx == NULL)
 		return refuse(ctx, SP_INVALID, "there is no transaction");
+	if (tx->final != NULL)
+		return refuse(ctx, SP_INVALID, "they are written before on_final");
 	if (fault != NULL)
 		return refuse(ctx, SP_INVALID, fault);
 	if (counting(tx) == RESULTS_MAX)
@@ -156,6 +158,25 @@ results_drop(struct transaction *tx, const struct use *by)
 	for (struct result *r = tx->results; r != NULL; r = r->next)
 		if (r->by == by)
 			r->dropped = true;
+}
+
+enum sp_status
+inspect_result(const struct inspect *i, size_t index, struct sp_auth_result *ret)
+{
+	const struct result *r = i->tx == NULL ? NULL : i->tx->results;
+
+	for (; r != NULL; r = r->next)
+		if (counts(r) && index-- == 0) {
+			*ret = r->r;
+			return SP_OK;
+		}
+	return SP_NONE;
+}
+
+struct sp_span
+inspect_results_text(struct inspect *i)
+{
+	return i->tx != NULL && counting(i->tx) > 0 ? results_compose(i) : span_of(NULL, 0);
 }
 
 /* ---- values ------------------------------------------------------------------------------------------- */
@@ -268,6 +289,22 @@ write_result(struct buf *to, const struct sp_auth_result *r)
 	if (buf_status(&piece) != SP_OK)
 		to->status = buf_status(&piece);
 	buf_fini(&piece);
+}
+
+/* Filters of the policy's that looked at every message say so even where they had nothing to state ("none"); one that was
+ * called for, perhaps only to sign, speaks when it has stated something. */
+bool
+results_are_written(const struct inspect *i)
+{
+	size_t index = 0;
+	const struct use *u;
+
+	if (!i->client.write_results || i->tx == NULL)
+		return false;
+	while ((u = hooks_next(i, &index)) != NULL)
+		if (hooks_module(u)->states_results && u->tx_begun && !policy_filter(i->policy, u->index)->on_demand)
+			return true;
+	return counting(i->tx) > 0;
 }
 
 struct sp_span

@@ -228,7 +228,10 @@ upload_deliver(struct upload *u)
 	enum relay_outcome outcome;
 
 	if (trace.len == 0 || inspect_apply(s->inspect, trace, &out) != SP_OK) {
-		transaction_reply(s, 451, "4.3.0", SPAN_LIT("an edit of the message failed"), "filter");
+		if (co_cancelled()) /* while a filter was signing */
+			transaction_reply(s, 451, "4.3.2", SPAN_LIT("closing for maintenance, try again later"), "drain");
+		else
+			transaction_reply(s, 451, "4.3.0", SPAN_LIT("an edit of the message failed"), "filter");
 		return;
 	}
 	m.head = out.head;

@@ -369,6 +369,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		UNIT(header_and_body),
 		UNIT(header_only),
+		UNIT(H01_several_from),
 		UNIT(no_header),
 		UNIT(S19_first_lines),
 		UNIT(S19_endless_first_line),
