@@ -1,8 +1,8 @@
 /*
  * arc.h - what the files of the module "arc" share (RFC 8617).
  *
- * set.c reads the ARC Sets of a message and their form; validate.c judges them (section 5.2); seal.c adds a set of
- * our own (section 5.1); arc.c is the module.
+ * set.c reads the ARC Sets of a message and their form; keys.c asks for their keys; validate.c judges them (section 5.2);
+ * seal.c adds a set of our own (section 5.1); arc.c is the module.
  */
 #ifndef ARC_ARC_H
 #define ARC_ARC_H
@@ -13,6 +13,7 @@
 enum {
 	ARC_SETS_MAX = 50,   /* RFC 8617 4.2.1 */
 	ARC_OLDER_MAX = 10,  /* message signatures below the newest that are looked at for "oldest pass" */
+	ARC_KEYS_MAX = ARC_SETS_MAX + 1 + ARC_OLDER_MAX,
 	ARC_BODIES_MAX = 4,  /* different body hashes that are made of one message */
 	ARC_FIELDS_MAX = 10000, /* header fields that are looked at */
 };
@@ -54,6 +55,30 @@ enum sp_status arc_results_cut(struct sp_span *value, size_t *ret_instance);
 enum sp_status arc_field(const struct signature_fields *from, size_t place, struct sp_header *ret);
 /* The header of the transaction at hand, for struct signature_fields; arg: its struct sp_ctx. */
 enum sp_status arc_header_get(void *arg, size_t index, struct sp_header *ret);
+
+/* ---- keys.c --------------------------------------------------------------------------------- */
+
+enum arc_found { ARC_KEY_FOUND, ARC_KEY_NONE, ARC_KEY_LATER };
+
+/* The key of one selector and domain. */
+struct arc_key {
+	struct sp_span name; /* folded */
+	enum arc_found found; /* ARC_KEY_LATER: the DNS could not say */
+	struct key key;
+};
+struct arc_keys {
+	struct arc_key *items;
+	size_t count;
+};
+
+/* Notes a key to be asked for, once. A name that nobody can be asked for is not noted. SP_LIMIT: no memory. */
+enum sp_status arc_key_note(struct sp_ctx *ctx, struct arc_keys *keys, struct sp_span selector, struct sp_span domain);
+/* Asks for all that are noted; may suspend. SP_CANCELED only; what else fails is said of each key. */
+enum sp_status arc_keys_ask(struct sp_ctx *ctx, struct arc_keys *keys);
+struct arc_key *arc_key_find(const struct arc_keys *keys, struct sp_span selector, struct sp_span domain); /* or null */
+void arc_keys_fini(struct arc_keys *keys); /* no harm on a zeroed one */
+/* A copy in the transaction's memory; ptr is null where there is none. */
+struct sp_span arc_keep(struct sp_ctx *ctx, struct sp_span s);
 
 /* ---- validate.c ----------------------------------------------------------------------------- */
 

@@ -4,9 +4,8 @@
  * At the end of the header all keys are asked for at once, every seal is verified, and so are the message signatures,
  * newest first, as far as the header tells; those that pass want a body hash each, equal ones share it.  The body is
  * hashed as it comes and never kept.  Memory is the transaction's, but for keys (freed before arc_judge_header() returns)
- * and digests (arc_judge_fini()).  Bounds: 50 seals, 11 message signatures, 4 body hashes, 32 names a question.
+ * and digests (arc_judge_fini()).  Bounds: 50 seals, 11 message signatures, 4 body hashes.
  */
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -17,124 +16,15 @@
 #include "mailauth/mailbox.h"
 #include "mailauth/text.h"
 
-enum { KEYS_MAX = ARC_SETS_MAX + 1 + ARC_OLDER_MAX, ASK_MAX = 32 };
-
 static const char no_key_now[] = "a key could not be fetched";
-
-enum found { FOUND_KEY, FOUND_NONE, FOUND_LATER };
-
-/* The key of one selector and domain. */
-struct asked {
-	struct sp_span name; /* folded; of the transaction's memory */
-	enum found found;
-	struct key key;
-};
 
 struct judging {
 	struct sp_ctx *ctx;
 	struct arc_judge *judge;
 	struct signature_fields from;
 	struct arc_chain chain;
-	struct asked *keys;
-	size_t key_count;
+	struct arc_keys keys;
 };
-
-/* ---- keys ----------------------------------------------------------------------------------- */
-
-/* "selector._domainkey.domain", folded; SP_INVALID: no name that could be asked for. */
-static enum sp_status
-key_name(struct sp_span selector, struct sp_span domain, char memory[static DOMAIN_MAX + 1], struct sp_span *ret)
-{
-	char text[DOMAIN_MAX + 1];
-	int len = snprintf(text, sizeof(text), "%.*s._domainkey.%.*s", (int)selector.len, selector.ptr, (int)domain.len,
-		domain.ptr);
-
-	if (len < 0 || (size_t)len >= sizeof(text))
-		return SP_INVALID;
-	return domain_fold((struct sp_span){ text, (size_t)len }, memory, ret);
-}
-
-static struct asked *
-key_find(const struct judging *g, struct sp_span selector, struct sp_span domain)
-{
-	char memory[DOMAIN_MAX + 1];
-	struct sp_span name;
-
-	if (selector.len > DOMAIN_MAX || key_name(selector, domain, memory, &name) != SP_OK)
-		return NULL;
-	for (size_t i = 0; i < g->key_count; i++)
-		if (text_is(g->keys[i].name, name))
-			return &g->keys[i];
-	return NULL;
-}
-
-static struct sp_span
-keep(struct sp_ctx *ctx, struct sp_span s)
-{
-	char *copy = sp_alloc(ctx, s.len + 1);
-
-	if (copy == NULL)
-		return (struct sp_span){ NULL, 0 };
-	memcpy(copy, s.ptr, s.len);
-	return (struct sp_span){ copy, s.len };
-}
-
-/* A name that cannot be asked for is not noted: then there is no key. */
-static enum sp_status
-key_note(struct judging *g, struct sp_span selector, struct sp_span domain)
-{
-	char memory[DOMAIN_MAX + 1];
-	struct sp_span name;
-
-	if (selector.len > DOMAIN_MAX || key_name(selector, domain, memory, &name) != SP_OK ||
-		key_find(g, selector, domain) != NULL || g->key_count == KEYS_MAX)
-		return SP_OK;
-	name = keep(g->ctx, name);
-	if (name.ptr == NULL)
-		return SP_LIMIT;
-	g->keys[g->key_count++] = (struct asked){ .name = name, .found = FOUND_NONE };
-	return SP_OK;
-}
-
-/* Of several records the first that is a key. */
-static void
-key_take(struct asked *k, const struct sp_texts *texts)
-{
-	if (texts->status != SP_OK) {
-		k->found = texts->status == SP_NONE || texts->status == SP_INVALID ? FOUND_NONE : FOUND_LATER;
-		return;
-	}
-	for (size_t i = 0; i < texts->names.count && k->found != FOUND_KEY; i++) {
-		key_fini(&k->key);
-		if (key_parse(texts->names.items[i], &k->key) == KEY_OK && k->key.email && k->key.sha256)
-			k->found = FOUND_KEY;
-	}
-}
-
-static enum sp_status
-keys_ask(struct judging *g)
-{
-	struct sp_span names[ASK_MAX];
-	struct sp_texts texts[ASK_MAX];
-
-	for (size_t at = 0; at < g->key_count; at += ASK_MAX) {
-		size_t count = g->key_count - at < ASK_MAX ? g->key_count - at : ASK_MAX;
-		enum sp_status st;
-
-		for (size_t i = 0; i < count; i++)
-			names[i] = g->keys[at + i].name;
-		memset(texts, 0, sizeof(texts));
-		st = sp_dns_texts(g->ctx, names, count, texts);
-		if (st == SP_CANCELED)
-			return st;
-		for (size_t i = 0; i < count; i++) {
-			if (st != SP_OK)
-				texts[i].status = st;
-			key_take(&g->keys[at + i], &texts[i]);
-		}
-	}
-	return SP_OK;
-}
 
 /* ---- the judgement -------------------------------------------------------------------------- */
 
@@ -192,10 +82,10 @@ note_seals(struct judging *g)
 			domain_fold(seal.domain, memory, &domain) != SP_OK))
 			st = SP_SYSTEM; /* the structure was found right before */
 		if (st == SP_OK)
-			st = key_note(g, seal.selector, seal.domain);
+			st = arc_key_note(g->ctx, &g->keys, seal.selector, seal.domain);
 		if (st != SP_OK)
 			break;
-		sealers[j->sealer_count] = keep(g->ctx, domain);
+		sealers[j->sealer_count] = arc_keep(g->ctx, domain);
 		if (sealers[j->sealer_count++].ptr == NULL)
 			st = SP_LIMIT;
 	}
@@ -215,7 +105,7 @@ note_messages(struct judging *g)
 
 		st = field(g, g->chain.sets[n - 1].message, &h);
 		if (st == SP_OK && signature_parse(h.value, SIGNATURE_ARC_MESSAGE, &s, &why) == SP_OK)
-			st = key_note(g, s.selector, s.domain);
+			st = arc_key_note(g->ctx, &g->keys, s.selector, s.domain);
 	}
 	return st;
 }
@@ -259,7 +149,7 @@ seals_verify(struct judging *g)
 
 	for (size_t n = g->chain.count; st == SP_OK && n > 0 && g->judge->result != ARC_FAIL; n--) {
 		struct arc_seal seal;
-		struct asked *k;
+		struct arc_key *k;
 		struct sp_header h;
 		const char *why;
 
@@ -268,11 +158,11 @@ seals_verify(struct judging *g)
 			break;
 		if (arc_seal_parse(h.value, &seal, &why) != SP_OK)
 			return SP_SYSTEM;
-		k = key_find(g, seal.selector, seal.domain);
-		if (k != NULL && k->found == FOUND_LATER)
+		k = arc_key_find(&g->keys, seal.selector, seal.domain);
+		if (k != NULL && k->found == ARC_KEY_LATER)
 			judge_later(g->judge);
-		else if (k == NULL || k->found == FOUND_NONE)
-			judge_fail(g->judge, "a seal's key is not there");
+		else if (k == NULL || k->found == ARC_KEY_NONE)
+			judge_fail(g->judge, "a seal's key is not there, or not to be used");
 		else if (seal.type != k->key.type ||
 			!signature_verify(k->key.pkey, k->key.type, hashes[n - 1], seal.b, seal.b_len))
 			judge_fail(g->judge, "a seal is not right");
@@ -303,14 +193,36 @@ body_want(struct arc_judge *j, const struct signature *s, size_t *ret, enum sp_s
 	return *st == SP_OK;
 }
 
+static bool
+header_verify(struct judging *g, const struct sp_header *h, const struct signature *s, const struct key *key,
+	enum sp_status *st)
+{
+	unsigned char hash[CANON_HASH];
+
+	*st = signature_hash(&g->from, s->names, s->header, h->field, hash);
+	return *st == SP_OK && signature_verify(key->pkey, key->type, hash, s->b, s->b_len);
+}
+
+/* Without c= both forms are simple by RFC 6376, but relaxed to most that seal: either will do, and *s says which. */
+static bool
+header_right(struct judging *g, const struct sp_header *h, struct signature *s, const struct key *key, enum sp_status *st)
+{
+	bool right = header_verify(g, h, s, key, st);
+
+	if (!right && *st == SP_OK && !s->forms) {
+		s->header = s->body = CANON_RELAXED;
+		right = header_verify(g, h, s, key, st);
+	}
+	return right;
+}
+
 /* Null: as far as the header tells it is right, and its body hash is being made. no_key_now, or another reason. */
 static const char *
 message_check(struct judging *g, const struct sp_header *h, enum sp_status *st)
 {
 	struct arc_judge *j = g->judge;
 	struct arc_message *m = &j->messages[j->message_count];
-	unsigned char hash[CANON_HASH];
-	const struct asked *k;
+	const struct arc_key *k;
 	struct signature s;
 	const char *why;
 
@@ -318,18 +230,13 @@ message_check(struct judging *g, const struct sp_header *h, enum sp_status *st)
 		return "the message signature is malformed";
 	if (s.expires >= 0 && s.expires < (int64_t)time(NULL))
 		return "the message signature has expired";
-	k = key_find(g, s.selector, s.domain);
-	if (k != NULL && k->found == FOUND_LATER)
+	k = arc_key_find(&g->keys, s.selector, s.domain);
+	if (k != NULL && k->found == ARC_KEY_LATER)
 		return no_key_now;
-	if (k == NULL || k->found == FOUND_NONE)
-		return "the message signature's key is not there";
-	*st = signature_hash(&g->from, s.names, s.header, h->field, hash);
-	if (*st == SP_SYSTEM)
-		return "out of memory";
-	if (*st != SP_OK || s.type != k->key.type || !signature_verify(k->key.pkey, k->key.type, hash, s.b, s.b_len)) {
-		*st = SP_OK;
+	if (k == NULL || k->found == ARC_KEY_NONE)
+		return "the message signature's key is not there, or not to be used";
+	if (s.type != k->key.type || !header_right(g, h, &s, &k->key, st))
 		return "the message signature is not right";
-	}
 	if (!body_want(j, &s, &m->body, st))
 		return "too many kinds of body hashes";
 	memcpy(m->hash, s.bh, CANON_HASH);
@@ -442,7 +349,7 @@ chain_judge(struct judging *g)
 	if (st == SP_OK)
 		st = note_messages(g);
 	if (st == SP_OK)
-		st = keys_ask(g);
+		st = arc_keys_ask(g->ctx, &g->keys);
 	if (st == SP_OK)
 		st = seals_verify(g);
 	if (st == SP_OK && g->judge->result != ARC_FAIL)
@@ -465,11 +372,9 @@ arc_judge_header(struct sp_ctx *ctx, struct arc_judge *j)
 	} else if (st == SP_OK && g.chain.wrong != NULL) {
 		judge_fail(j, g.chain.wrong);
 	} else if (st == SP_OK) {
-		g.keys = sp_alloc(ctx, KEYS_MAX * sizeof(*g.keys));
-		st = g.keys != NULL ? chain_judge(&g) : SP_LIMIT;
+		st = chain_judge(&g);
 	}
-	for (size_t i = 0; i < g.key_count; i++)
-		key_fini(&g.keys[i].key);
+	arc_keys_fini(&g.keys);
 	j->begun = st == SP_OK;
 	return st;
 }

@@ -68,7 +68,8 @@ parse_forms(const struct tags *t, struct signature *ret)
 	size_t slash;
 
 	ret->header = ret->body = CANON_SIMPLE;
-	if (!tags_get(t, "c", &c))
+	ret->forms = tags_get(t, "c", &c);
+	if (!ret->forms)
 		return NULL;
 	slash = text_find(c, '/');
 	if (!parse_canon(text_head(c, slash), &ret->header) ||

@@ -16,6 +16,7 @@ struct signature {
 	enum key_type type;
 	bool sha1; /* a=rsa-sha1: parsed so that it can be told; never verified */
 	enum canon header, body;
+	bool forms;                      /* c= says so; else both are simple, as RFC 6376 has it */
 	struct sp_span domain, selector; /* as written; domain_ok() */
 	struct sp_span names;            /* h=, as written, colons and FWS inside */
 	struct sp_span identity;         /* i= of DKIM; instance of ARC */
