@@ -1,0 +1,253 @@
+/*
+ * judge.c - what each signature is worth, and what that says about the message: RFC 6376 6.1, RFC 8301, RFC 8601 2.7.1.
+ *
+ * A signature counts by itself alone: the library's word on the whole message, that of its first good signature, is never
+ * asked for.  Memory: the transaction's; reasons are static.
+ */
+#include <stdio.h>
+#include <time.h>
+
+#include "dkim/verify.h"
+#include "mailauth/text.h"
+
+const char *const verdict_words[] = { [VERDICT_NONE] = "none",
+	[VERDICT_PASS] = "pass",
+	[VERDICT_FAIL] = "fail",
+	[VERDICT_POLICY] = "policy",
+	[VERDICT_NEUTRAL] = "neutral",
+	[VERDICT_TEMPERROR] = "temperror",
+	[VERDICT_PERMERROR] = "permerror",
+	NULL };
+
+/* What was seen in the signatures of a message; of what might have been, had the DNS answered, see may. */
+struct seen {
+	bool length, sha1, weak, expired, from, temperror;
+	struct {
+		bool length, sha1, weak, expired;
+	} may;
+	enum verdict best;
+};
+
+/* ---- one signature --------------------------------------------------------------------------------- */
+
+/* Why the key does not fit the signature; null: it does. */
+static const char *
+key_misfit(const struct verify_sig *s)
+{
+	const struct verify_key *k = s->key;
+
+	if (k->fault != NULL)
+		return k->fault;
+	if (k->type != s->type)
+		return "the key is of another type than a= says";
+	if (s->sha1 ? !k->sha1 : !k->sha256)
+		return "the key does not allow this hash";
+	return NULL;
+}
+
+bool
+sig_alive(const struct verify_sig *s)
+{
+	return s->fault == NULL && s->key != NULL && !s->key->unknown && key_misfit(s) == NULL;
+}
+
+/* A right signature, and what it leaves to be desired. Does it count? */
+static bool
+counts(const struct dkim_conf *conf, const struct verify_tx *tx, struct verify_sig *s, struct seen *seen)
+{
+	bool length = s->limit >= 0 && s->limit < tx->length_octets[s->body];
+	bool weak = s->type == KEY_RSA && s->key->bits < conf->min_rsa;
+	bool expired = s->expires >= 0 && (int64_t)time(NULL) > s->expires + VERIFY_DRIFT;
+
+	seen->length |= length;
+	seen->weak |= weak;
+	seen->sha1 |= s->sha1;
+	seen->expired |= expired;
+	s->verdict = VERDICT_POLICY;
+	if (s->sha1 && !conf->allow_sha1) {
+		s->verdict = VERDICT_PERMERROR; /* RFC 8301 3.1 */
+		s->reason = "rsa-sha1 is not accepted";
+	} else if (weak) {
+		s->reason = "the RSA key is too short";
+	} else if (expired && !conf->allow_expired) {
+		s->reason = "the signature has expired";
+	} else if (length && !conf->allow_length) {
+		s->reason = "l= leaves a part of the body unsigned";
+	} else {
+		s->verdict = VERDICT_PASS;
+	}
+	return s->verdict == VERDICT_PASS;
+}
+
+/* The right word for one that is not right, or for what cannot be told. */
+static void
+judge_sig(const struct dkim_conf *conf, const struct verify_tx *tx, struct verify_sig *s, struct seen *seen)
+{
+	const char *fault = tx->fault != NULL ? tx->fault : s->fault;
+
+	s->verdict = VERDICT_PERMERROR;
+	if (fault == NULL && s->key->unknown) {
+		s->verdict = VERDICT_TEMPERROR;
+		s->reason = "the key could not be looked up";
+		return;
+	}
+	seen->weak |= fault == NULL && s->key->weak;
+	if (fault == NULL)
+		fault = key_misfit(s);
+	if (fault == NULL && tx->counting[s->body] && s->limit > tx->length_octets[s->body])
+		fault = "l= is longer than the body"; /* RFC 6376 3.5 */
+	if (fault != NULL) {
+		s->reason = fault;
+		return;
+	}
+	if (library_passed(s, &s->verdict, &s->reason)) {
+		(void)counts(conf, tx, s, seen);
+		return;
+	}
+	if (s->verdict == VERDICT_FAIL && s->key->testing) {
+		s->verdict = VERDICT_NEUTRAL; /* RFC 6376 3.6.1: no worse than unsigned */
+		s->reason = "failed, but the signer is only testing";
+	}
+}
+
+/* ---- all of them ------------------------------------------------------------------------------------- */
+
+static int
+rank(enum verdict v)
+{
+	static const int ranks[] = { [VERDICT_NONE] = 0,
+		[VERDICT_PERMERROR] = 1,
+		[VERDICT_NEUTRAL] = 2,
+		[VERDICT_FAIL] = 3,
+		[VERDICT_POLICY] = 4,
+		[VERDICT_TEMPERROR] = 5,
+		[VERDICT_PASS] = 6 };
+
+	return ranks[v];
+}
+
+static void
+see_sig(const struct verify_sig *s, struct seen *seen)
+{
+	seen->from |= !s->from_signed;
+	if (rank(s->verdict) > rank(seen->best))
+		seen->best = s->verdict;
+	if (s->verdict != VERDICT_TEMPERROR)
+		return;
+	seen->temperror = true;
+	seen->may.length |= s->limit >= 0;
+	seen->may.sha1 |= s->sha1;
+	seen->may.weak |= s->type == KEY_RSA;
+	seen->may.expired |= s->expires >= 0;
+}
+
+/* What cannot be known is not stated. */
+static void
+state_flag(struct sp_ctx *ctx, unsigned fact, bool yes, bool may)
+{
+	if (yes || !may)
+		sp_fact_bool(ctx, fact, yes);
+}
+
+static enum sp_status
+state_domains(struct sp_ctx *ctx, const struct verify_tx *tx)
+{
+	struct sp_span *items = sp_alloc(ctx, (tx->count + 1) * sizeof(*items));
+	struct sp_value v = { .type = SP_DOMAINS };
+	size_t count = 0;
+
+	if (items == NULL)
+		return SP_LIMIT;
+	for (size_t i = 0; i < tx->count; i++) {
+		bool known = tx->sigs[i].verdict != VERDICT_PASS;
+
+		for (size_t n = 0; n < count && !known; n++)
+			known = text_is(items[n], tx->sigs[i].domain);
+		if (!known)
+			items[count++] = tx->sigs[i].domain;
+	}
+	v.u.set.items = items;
+	v.u.set.count = count;
+	sp_fact_value(ctx, FACT_DOMAINS, &v);
+	return SP_OK;
+}
+
+static enum sp_status
+state_all(struct sp_ctx *ctx, const struct verify_tx *tx, const struct seen *seen)
+{
+	sp_fact_number(ctx, FACT_RESULT, SP_ENUM, seen->best);
+	state_flag(ctx, FACT_LENGTH, seen->length, seen->may.length);
+	state_flag(ctx, FACT_SHA1, seen->sha1, seen->may.sha1);
+	state_flag(ctx, FACT_WEAK, seen->weak, seen->may.weak);
+	state_flag(ctx, FACT_EXPIRED, seen->expired, seen->may.expired);
+	state_flag(ctx, FACT_FROM, seen->from, false);
+	if (seen->best == VERDICT_TEMPERROR)
+		return SP_OK; /* one might have passed: unknown */
+	sp_fact_bool(ctx, FACT_PASS, seen->best == VERDICT_PASS);
+	return state_domains(ctx, tx);
+}
+
+/* ---- results ----------------------------------------------------------------------------------------- */
+
+static void
+prop_add(struct sp_auth_result *r, struct sp_auth_prop *props, const char *name, struct sp_span value)
+{
+	if (value.len > 0)
+		props[r->prop_count++] = (struct sp_auth_prop){ "header", name, value };
+}
+
+static enum sp_status
+add_result(struct sp_ctx *ctx, const struct verify_sig *s)
+{
+	struct sp_auth_prop props[4];
+	struct sp_auth_result r = { .method = "dkim",
+		.result = verdict_words[s->verdict],
+		.reason = text_of(s->reason),
+		.props = props };
+
+	prop_add(&r, props, "d", s->domain);
+	prop_add(&r, props, "s", s->selector);
+	prop_add(&r, props, "a", s->algorithm);
+	prop_add(&r, props, "b", s->b);
+	sp_log(ctx, SP_LOG_DEBUG, "%s d=%.*s s=%.*s a=%.*s%s%s", r.result, (int)s->domain.len, s->domain.ptr,
+		(int)s->selector.len, s->selector.ptr, (int)s->algorithm.len, s->algorithm.ptr, s->reason != NULL ? ": " : "",
+		s->reason != NULL ? s->reason : "");
+	return sp_result_add(ctx, &r);
+}
+
+/* Signatures beyond the maximum are told together. */
+static enum sp_status
+add_rest(struct sp_ctx *ctx, const struct verify_tx *tx)
+{
+	char reason[80];
+	struct sp_auth_result r = { .method = "dkim", .result = "policy" };
+	int len;
+
+	if (tx->total == tx->count)
+		return SP_OK;
+	len = snprintf(reason, sizeof(reason), "too many signatures, %zu were not looked at", tx->total - tx->count);
+	r.reason = (struct sp_span){ reason, (size_t)len };
+	sp_log(ctx, SP_LOG_INFO, "%s", reason);
+	return sp_result_add(ctx, &r);
+}
+
+enum sp_status
+judge(struct sp_ctx *ctx, struct verify_tx *tx)
+{
+	static const struct sp_auth_result unsigned_result = { .method = "dkim", .result = "none" };
+	struct seen seen = { .best = VERDICT_NONE };
+	enum sp_status st = SP_OK;
+
+	for (size_t i = 0; i < tx->count; i++) {
+		judge_sig(ctx->conf, tx, &tx->sigs[i], &seen);
+		see_sig(&tx->sigs[i], &seen);
+	}
+	if (tx->total == 0)
+		st = sp_result_add(ctx, &unsigned_result);
+	for (size_t i = 0; i < tx->count && st == SP_OK; i++)
+		st = add_result(ctx, &tx->sigs[i]);
+	if (st == SP_OK)
+		st = add_rest(ctx, tx);
+	/* a full list of results is no reason to leave the facts unknown */
+	return st == SP_OK || st == SP_LIMIT ? state_all(ctx, tx, &seen) : st;
+}
