@@ -6,6 +6,7 @@
  */
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -68,14 +69,18 @@ add_filled(struct buf *to, struct sp_span text, const struct child_world *w)
 	}
 }
 
+/* For its owner only: it may be a private key, which is not taken where others can read it. */
 static bool
 write_file(const char *path, const struct buf *text)
 {
-	FILE *file = buf_status(text) == SP_OK ? fopen(path, "we") : NULL;
+	int fd = buf_status(text) == SP_OK ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600) : -1;
+	FILE *file = fd >= 0 ? fdopen(fd, "w") : NULL;
 	bool ok = file != NULL && fwrite(text->ptr, 1, text->len, file) == text->len;
 
 	if (file != NULL)
 		ok = fclose(file) == 0 && ok;
+	else if (fd >= 0)
+		close(fd);
 	return ok;
 }
 
