@@ -51,9 +51,9 @@ sig_alive(const struct verify_sig *s)
 	return s->fault == NULL && s->key != NULL && !s->key->unknown && key_misfit(s) == NULL;
 }
 
-/* A right signature, and what it leaves to be desired. Does it count? */
-static bool
-counts(const struct dkim_conf *conf, const struct verify_tx *tx, struct verify_sig *s, struct seen *seen)
+/* A right signature, and what it leaves to be desired. */
+static void
+judge_right(const struct dkim_conf *conf, const struct verify_tx *tx, struct verify_sig *s, struct seen *seen)
 {
 	bool length = s->limit >= 0 && s->limit < tx->length_octets[s->body];
 	bool weak = s->type == KEY_RSA && s->key->bits < conf->min_rsa;
@@ -63,20 +63,22 @@ counts(const struct dkim_conf *conf, const struct verify_tx *tx, struct verify_s
 	seen->weak |= weak;
 	seen->sha1 |= s->sha1;
 	seen->expired |= expired;
-	s->verdict = VERDICT_POLICY;
+	/* permerror: so says an RFC; policy: so say we */
 	if (s->sha1 && !conf->allow_sha1) {
 		s->verdict = VERDICT_PERMERROR; /* RFC 8301 3.1 */
 		s->reason = "rsa-sha1 is not accepted";
-	} else if (weak) {
-		s->reason = "the RSA key is too short";
 	} else if (expired && !conf->allow_expired) {
+		s->verdict = VERDICT_PERMERROR; /* RFC 6376 6.1.1 */
 		s->reason = "the signature has expired";
+	} else if (weak) {
+		s->verdict = VERDICT_POLICY;
+		s->reason = "the RSA key is too short";
 	} else if (length && !conf->allow_length) {
+		s->verdict = VERDICT_POLICY;
 		s->reason = "l= leaves a part of the body unsigned";
 	} else {
 		s->verdict = VERDICT_PASS;
 	}
-	return s->verdict == VERDICT_PASS;
 }
 
 /* The right word for one that is not right, or for what cannot be told. */
@@ -101,7 +103,7 @@ judge_sig(const struct dkim_conf *conf, const struct verify_tx *tx, struct verif
 		return;
 	}
 	if (library_passed(s, &s->verdict, &s->reason)) {
-		(void)counts(conf, tx, s, seen);
+		judge_right(conf, tx, s, seen);
 		return;
 	}
 	if (s->verdict == VERDICT_FAIL && s->key->testing) {

@@ -193,17 +193,18 @@ library_fault(DKIM_SIGINFO *sig, enum verdict *ret)
 	DKIM_SIGERROR error = dkim_sig_geterror(sig);
 
 	*ret = VERDICT_PERMERROR;
-	if (error == DKIM_SIGERROR_BADSIG || (dkim_sig_getflags(sig) & DKIM_SIGFLAG_PASSED) != 0) {
+	switch (error) {
+	case DKIM_SIGERROR_BADSIG:
 		*ret = VERDICT_FAIL;
 		return dkim_sig_getbh(sig) == DKIM_SIGBH_MISMATCH ? "the body was altered" : "the signature does not match";
-	}
-	if (error == DKIM_SIGERROR_EXPIRED) { /* before another was made: see set_clock() */
-		*ret = VERDICT_POLICY;
+	case DKIM_SIGERROR_EXPIRED: /* before another was made: see set_clock() */
 		return "the signature has expired";
-	}
-	if (error == DKIM_SIGERROR_UNKNOWN || error == DKIM_SIGERROR_OK)
+	case DKIM_SIGERROR_UNKNOWN:
+	case DKIM_SIGERROR_OK:
 		return "the signature could not be verified";
-	return dkim_sig_geterrorstr(error);
+	default:
+		return dkim_sig_geterrorstr(error);
+	}
 }
 
 bool
@@ -216,7 +217,9 @@ library_passed(const struct verify_sig *s, enum verdict *retverdict, const char 
 		*retreason = "the signature could not be verified";
 		return false;
 	}
-	if ((dkim_sig_getflags(sig) & DKIM_SIGFLAG_PASSED) != 0 && dkim_sig_getbh(sig) == DKIM_SIGBH_MATCH)
+	/* An unfit i= leaves its mark in the error only. */
+	if ((dkim_sig_getflags(sig) & DKIM_SIGFLAG_PASSED) != 0 && dkim_sig_getbh(sig) == DKIM_SIGBH_MATCH &&
+		dkim_sig_geterror(sig) == DKIM_SIGERROR_OK)
 		return true;
 	*retreason = library_fault(sig, retverdict);
 	return false;
