@@ -35,7 +35,7 @@ struct adding {
 static enum sp_status
 make_results(struct adding *a)
 {
-	struct sp_span text = a->ctx->host->results_text(a->ctx);
+	struct sp_span text = sp_results_text(a->ctx);
 	size_t max = text.len + RESULTS_ROOM;
 	char *memory = sp_alloc(a->ctx, max);
 	struct writer w;
@@ -194,7 +194,7 @@ status_of(const struct arc_sealing *s, const struct arc_chain *c)
 static enum sp_status
 insert(struct adding *a, const char *name, struct sp_span value)
 {
-	return a->ctx->host->header_insert(a->ctx, 0, name, value);
+	return sp_header_insert(a->ctx, 0, name, value);
 }
 
 enum sp_status
