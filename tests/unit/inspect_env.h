@@ -205,11 +205,17 @@ static const struct sp_filter edit_module = {
 
 /* ---- the environment ---------------------------------------------------------------------------- */
 
+static const struct sp_filter *const *env_modules; /* the test's own, null-ended */
+static struct inspect_client env_client;            /* what the test says: auth_id, write_results, shadow */
+
 static inline enum sp_status
 env_find(void *arg, const char *name, const struct sp_filter **ret, const char **reterr)
 {
 	(void)arg;
 	*ret = strcmp(name, "watch") == 0 ? &watch_module : strcmp(name, "edit") == 0 ? &edit_module : NULL;
+	for (size_t n = 0; env_modules != NULL && env_modules[n] != NULL; n++)
+		if (strcmp(name, env_modules[n]->name) == 0)
+			*ret = env_modules[n];
 	*reterr = "no such module";
 	return *ret != NULL ? SP_OK : SP_NONE;
 }
@@ -269,7 +275,8 @@ static char logged[512]; /* the last log line of a filter */
 static inline void
 world_init(struct world *w, const char *policy)
 {
-	const struct inspect_client c = { .ip = { 4, { 192, 0, 2, 1 } }, .port = 4711, .listener = SPAN_LIT("*:25") };
+	const struct inspect_client c = { .ip = { 4, { 192, 0, 2, 1 } }, .port = 4711, .listener = SPAN_LIT("*:25"),
+		.auth_id = env_client.auth_id, .write_results = env_client.write_results, .shadow = env_client.shadow };
 
 	*w = (struct world){ .policy = env_policy(policy) };
 	seen[0] = logged[0] = '\0';
