@@ -32,11 +32,11 @@ final_add_field(struct final *f, const struct header_field *field)
 	f->fields[f->count++] = as_header(field);
 }
 
-/* "name: value" in the arena; a value that begins with a blank brings its own. */
+/* "name: value" in the arena; a value that begins with a blank or a fold needs none. */
 static enum sp_status
 make(struct final *f, struct sp_span name, struct sp_span value, struct sp_header *ret)
 {
-	bool blank = value.len > 0 && value.ptr[0] != ' ' && value.ptr[0] != '\t';
+	bool blank = value.len > 0 && value.ptr[0] != ' ' && value.ptr[0] != '\t' && value.ptr[0] != '\r';
 	size_t at = name.len + 1 + blank;
 	char *text = arena_alloc(f->tx->arena, at + value.len);
 
