@@ -420,6 +420,29 @@ no_time_left(void **state)
 	world_fini(&w);
 }
 
+/* No memory is left to write the fields with: nothing goes on. */
+static enum sp_status
+takes_all(struct sp_ctx *ctx, char who, char hook)
+{
+	for (size_t size = 1 << 20; who == '1' && hook == 'e' && size > 0; size /= 2)
+		while (sp_alloc(ctx, size) != NULL)
+			;
+	return SP_OK;
+}
+
+static void
+no_memory(void **state)
+{
+	struct world w;
+
+	(void)state;
+	set_up();
+	script = takes_all;
+	auth_begin(&w, BOTH ACCEPT, MESSAGE);
+	assert_int_equal(world_apply(&w), SP_SYSTEM);
+	world_fini(&w);
+}
+
 /* ---- waiting -------------------------------------------------------------------------------------------------- */
 
 static enum sp_status
@@ -465,6 +488,7 @@ main(void)
 		cmocka_unit_test(limits),
 		cmocka_unit_test(facts_and_results_are_settled),
 		cmocka_unit_test(no_time_left),
+		cmocka_unit_test(no_memory),
 		cmocka_unit_test(waits),
 	};
 

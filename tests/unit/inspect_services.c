@@ -341,6 +341,38 @@ memory_has_an_end(void **state)
 	assert_int_equal(run_with("svc.score == 1.0", use_memory, 60000).verdict, POLICY_REJECT);
 }
 
+/* ---- what came with ABI 0.2 ----------------------------------------------------------------------------------- */
+
+static void
+use_newer(struct sp_ctx *ctx)
+{
+	const struct sp_span names[] = { SPAN_LIT("a.example"), SPAN_LIT("b.example") };
+	const struct sp_value key = { SP_DOMAIN, { .text = SPAN_LIT("a.example") } };
+	struct sp_addrs addrs;
+	struct sp_texts texts[2];
+
+	addrs_status = SP_OK;
+	for (int family = 0; family <= 10; family++) {
+		family_asked = 0;
+		assert_int_equal(sp_dns_ips(ctx, names[0], family, &addrs), family == 4 || family == 6 ? SP_OK : SP_INVALID);
+		assert_int_equal(family_asked, family == 4 || family == 6 ? family : 0);
+	}
+	assert_int_equal(sp_dns_texts(ctx, names, 2, texts), SP_OK);
+	assert_true(span_eq(texts[1].names.items[0], names[1]));
+	assert_false(sp_table_has(ctx, NULL, &key));
+	assert_false(ctx->host->table_has(NULL, &key));
+	assert_true(span_eq(ctx->host->auth_id(ctx), SPAN_LIT("localhost"))); /* no listener has said otherwise */
+	assert_true(span_eq(ctx->host->results_text(ctx), SPAN_LIT("localhost; none")));
+	sp_fact_score(ctx, SVC_SCORE, 1);
+}
+
+static void
+newer_services(void **state)
+{
+	(void)state;
+	assert_int_equal(run_with("svc.score == 1.0", use_newer, 60000).verdict, POLICY_REJECT);
+}
+
 /* A transaction without memory is deferred, by no rule. */
 static void
 leave_nothing(struct sp_ctx *ctx)
@@ -492,6 +524,7 @@ main(void)
 		cmocka_unit_test(facts_set),
 		cmocka_unit_test(facts_read),
 		cmocka_unit_test(memory_has_an_end),
+		cmocka_unit_test(newer_services),
 		cmocka_unit_test(no_memory_defers),
 		cmocka_unit_test(connections),
 		cmocka_unit_test(time_has_an_end),
