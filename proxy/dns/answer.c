@@ -164,9 +164,9 @@ name_to_wire(const struct dns_name *name, struct wire_name *ret)
 	}
 }
 
-/* As text; false: not the name of a host. */
+/* As text; false: a label is not as it must be. */
 static bool
-name_to_text(const struct wire_name *name, struct dns_name *ret)
+name_to_text(const struct wire_name *name, bool (*label_ok)(struct sp_span), struct dns_name *ret)
 {
 	size_t len;
 
@@ -175,7 +175,7 @@ name_to_text(const struct wire_name *name, struct dns_name *ret)
 		const char *label = (const char *)&name->bytes[at + 1];
 
 		len = name->bytes[at];
-		if (!dns_label_is_host(span_of(label, len)))
+		if (!label_ok(span_of(label, len)))
 			return false;
 		if (at > 0)
 			ret->text[ret->len++] = '.';
@@ -225,7 +225,7 @@ record_add_name(struct dns_answer *a, struct reader r, size_t end, bool mx)
 	read_name(&r, &wire);
 	if (r.bad || r.at != end)
 		return false;
-	if (name_to_text(&wire, &name) && (mx || name.len > 0))
+	if (name_to_text(&wire, mx ? dns_label_is_visible : dns_label_is_host, &name) && (mx || name.len > 0))
 		record_add(a, preference, name.text, name.len);
 	return true;
 }

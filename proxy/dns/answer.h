@@ -35,7 +35,8 @@ struct dns_answer {
 };
 
 /* A: 4 octets. AAAA: 16. TXT: its strings joined. MX, PTR: the name in lower case, no trailing dot; the
- * root of a null MX (RFC 7505) is empty.  MX and PTR that name no possible host are left out. */
+ * root of a null MX (RFC 7505) is empty.  A PTR that names no possible host is left out, as is an MX whose name cannot be
+ * asked for. */
 struct dns_record {
 	uint16_t preference; /* MX */
 	struct sp_span data;

@@ -23,7 +23,7 @@ dns_name_check(struct sp_span text, struct dns_name *ret)
 	for (size_t i = 0; i < text.len; i++) {
 		char c = text.ptr[i];
 
-		if (c <= ' ' || c > '~' || c == '\\')
+		if (c < ' ' || c > '~' || c == '\\')
 			return SP_INVALID;
 		label = c == '.' ? 0 : label + 1;
 		if (label > DNS_LABEL_MAX || (c == '.' && (i == 0 || text.ptr[i - 1] == '.')))
@@ -72,5 +72,14 @@ dns_label_is_host(struct sp_span label)
 		if (!span_is_alpha(c) && !span_is_digit(c) && c != '-' && c != '_')
 			return false;
 	}
+	return label.len > 0;
+}
+
+bool
+dns_label_is_visible(struct sp_span label)
+{
+	for (size_t i = 0; i < label.len; i++)
+		if (label.ptr[i] <= ' ' || label.ptr[i] > '~' || label.ptr[i] == '\\' || label.ptr[i] == '.')
+			return false;
 	return label.len > 0;
 }

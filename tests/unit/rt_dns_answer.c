@@ -435,6 +435,15 @@ test_mx(void **state)
 	assert_data(0, "a", 1);
 	assert_int_equal(record(1).preference, 0);
 	assert_int_equal(record(1).data.len, 0);
+	/* what can be asked for is a name, be it a host's or not */
+	begin(0x8180, DNS_MX, 4, 0);
+	put_rr(DNS_MX, TTL, "\0\0\5a:b/c\0", 9);
+	put_rr(DNS_MX, TTL, "\0\0\3a b\0", 7);
+	put_rr(DNS_MX, TTL, "\0\0\3a.b\0", 7);
+	put_rr(DNS_MX, TTL, "\0\0\3a\\b\0", 7);
+	assert_int_equal(parse(DNS_MX), SP_OK);
+	assert_int_equal(answer.count, 1);
+	assert_data(0, "a:b/c", 5);
 	for (size_t len = 0; len < 3; len++) {
 		begin(0x8180, DNS_MX, 1, 0);
 		put_rr(DNS_MX, TTL, "\0\0\0", len);
