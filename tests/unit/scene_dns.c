@@ -359,7 +359,7 @@ test_kinds(void **state)
 static void
 zone_refuses(void)
 {
-	static const char *const bad[][3] = { { "a b", "A", "192.0.2.1" }, { "a", "A", "2001:db8::1" },
+	static const char *const bad[][3] = { { "a\tb", "A", "192.0.2.1" }, { "a", "A", "2001:db8::1" },
 		{ "a", "AAAA", "192.0.2.1" }, { "a", "SRV", "x" }, { "a", "MX", "mx.test" },
 		{ "a", "MX", "65536 mx.test" }, { "a", "MX", "10 a..b" }, { "a", "CNAME", "." } };
 
