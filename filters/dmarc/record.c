@@ -206,7 +206,7 @@ take_tag(struct record *r, struct sp_span piece, unsigned *seen)
 	size_t sign = text_find(piece, '=');
 	struct sp_span name = text_trim(text_head(piece, sign)), value = text_trim(text_from(piece, sign + 1));
 
-	if (sign == piece.len)
+	if (sign == piece.len || name.len == 0)
 		return VALUE_BAD;
 	for (unsigned i = 0; i < TAGS; i++) {
 		if (!text_same(name, text_of(record_tags[i].name)))
