@@ -1,11 +1,12 @@
 /*
  * library.c - libopendkim, as far as we let it: fields and body in, right or wrong for each signature out.
  *
- * It is given keys by us only and asks nobody; it writes no file; its clock is the message's.  Its handle is the heap's and
- * freed by library_free().  All calls but those in here are ours, and none of them suspends.
+ * It is given keys by us only and asks nobody; it writes no file, and what has expired is for us to say.  No call to it
+ * suspends.  Its handle for a message is the heap's and freed by library_free().
  */
 #include <opendkim/dkim.h>
 #include <string.h>
+#include <time.h>
 
 #include "dkim/verify.h"
 #include "mailauth/text.h"
@@ -79,14 +80,12 @@ library_load(struct dkim_conf *conf)
 {
 	/* no files, no cache, no leniency for line ends, all signatures at the end of the header */
 	unsigned flags = DKIM_LIBFLAGS_NONE;
-	uint64_t drift = VERIFY_DRIFT;
 	DKIM_LIB *lib = dkim_init(NULL, NULL);
 
 	conf->lib = lib;
 	if (lib == NULL)
 		return SP_SYSTEM;
 	if (dkim_options(lib, DKIM_OP_SETOPT, DKIM_OPTS_FLAGS, &flags, sizeof(flags)) != DKIM_STAT_OK ||
-		dkim_options(lib, DKIM_OP_SETOPT, DKIM_OPTS_CLOCKDRIFT, &drift, sizeof(drift)) != DKIM_STAT_OK ||
 		dkim_set_key_lookup(lib, on_key) != DKIM_STAT_OK || dkim_set_prescreen(lib, on_prescreen) != DKIM_STAT_OK) {
 		library_unload(conf);
 		return SP_SYSTEM;
@@ -132,17 +131,27 @@ library_field(const struct dkim_conf *conf, struct verify_tx *tx, struct sp_span
 	return st == DKIM_STAT_NORESOURCE ? SP_SYSTEM : SP_OK; /* a field that is none is not signed by anybody */
 }
 
-/* The library refuses what has expired, and we want to know whether it was right once; so its clock stands
- * at the time of signing, and ours says what has expired. */
+/* The library refuses what has expired, and we want to know whether it was right once; so it is told that clocks
+ * may differ by as much as the oldest expiry needs, and ours says what has expired.  More than the time since the epoch of
+ * the oldest signature is too much for its arithmetic: beyond that its own word holds. */
 static void
-set_clock(DKIM_LIB *lib, const struct verify_tx *tx)
+set_drift(DKIM_LIB *lib, const struct verify_tx *tx)
 {
-	uint64_t now = 1;
+	int64_t now = (int64_t)time(NULL), want = VERIFY_DRIFT, most = INT64_MAX;
+	uint64_t drift;
 
-	for (size_t i = 0; i < tx->count; i++)
-		if (sig_alive(&tx->sigs[i]) && tx->sigs[i].time > (int64_t)now)
-			now = (uint64_t)tx->sigs[i].time;
-	(void)dkim_options(lib, DKIM_OP_SETOPT, DKIM_OPTS_FIXEDTIME, &now, sizeof(now));
+	for (size_t i = 0; i < tx->count; i++) {
+		const struct verify_sig *s = &tx->sigs[i];
+
+		if (!sig_alive(s))
+			continue;
+		if (s->expires >= 0 && now - s->expires + VERIFY_DRIFT > want)
+			want = now - s->expires + VERIFY_DRIFT;
+		if (s->time >= 0 && s->time < most)
+			most = s->time;
+	}
+	drift = (uint64_t)(want < most ? want : most);
+	(void)dkim_options(lib, DKIM_OP_SETOPT, DKIM_OPTS_CLOCKDRIFT, &drift, sizeof(drift));
 }
 
 static void
@@ -158,7 +167,7 @@ library_eoh(const struct dkim_conf *conf, struct verify_tx *tx)
 {
 	DKIM_STAT st;
 
-	set_clock(conf->lib, tx);
+	set_drift(conf->lib, tx);
 	st = dkim_eoh(tx->library);
 	if (st == DKIM_STAT_SYNTAX)
 		fault_all(tx, "From is missing or malformed");
@@ -197,7 +206,7 @@ library_fault(DKIM_SIGINFO *sig, enum verdict *ret)
 	case DKIM_SIGERROR_BADSIG:
 		*ret = VERDICT_FAIL;
 		return dkim_sig_getbh(sig) == DKIM_SIGBH_MISMATCH ? "the body was altered" : "the signature does not match";
-	case DKIM_SIGERROR_EXPIRED: /* before another was made: see set_clock() */
+	case DKIM_SIGERROR_EXPIRED: /* see set_drift() */
 		return "the signature has expired";
 	case DKIM_SIGERROR_UNKNOWN:
 	case DKIM_SIGERROR_OK:
