@@ -80,6 +80,23 @@ is_keyword(const struct token *t)
 	return false;
 }
 
+/* A verdict's name may be a value: the word of an enum, as in "dmarc.disposition == reject". */
+static struct ast_expr *
+parse_value(struct parser *ps, const char *what)
+{
+	static const char *const words[] = { "accept", "reject", "defer", "discard", NULL };
+	struct ast_expr *e;
+
+	for (size_t i = 0; words[i] != NULL; i++)
+		if (lex_is_word(&ps->cur, words[i])) {
+			e = expr_new(ps, AST_WORD);
+			if (e != NULL)
+				parse_next(ps);
+			return e;
+		}
+	return parse_operand(ps, what);
+}
+
 /* operand = WORD | call | index | STRING */
 static struct ast_expr *
 parse_operand(struct parser *ps, const char *what)
@@ -115,7 +132,7 @@ parse_list(struct parser *ps)
 			diag_error(ps->c, ps->cur.at, "put the values into a table", "the condition is too long");
 			return NULL;
 		}
-		*end = parse_operand(ps, "a value");
+		*end = parse_value(ps, "a value");
 		if (*end == NULL)
 			return NULL;
 		end = &(*end)->next;
@@ -236,7 +253,7 @@ parse_comparison(struct parser *ps)
 		return NULL;
 	op->negated = ps->cur.kind == TOKEN_NOT_MATCH;
 	parse_next(ps);
-	return binary(left, op, kind == AST_MATCH ? parse_regex(ps) : parse_operand(ps, "a value to compare with"));
+	return binary(left, op, kind == AST_MATCH ? parse_regex(ps) : parse_value(ps, "a value to compare with"));
 }
 
 /* tagged = "tagged" (STRING | WORD) */
