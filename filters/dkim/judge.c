@@ -177,16 +177,19 @@ state_domains(struct sp_ctx *ctx, const struct verify_tx *tx)
 static enum sp_status
 state_all(struct sp_ctx *ctx, const struct verify_tx *tx, const struct seen *seen)
 {
+	bool known = seen->best != VERDICT_TEMPERROR; /* else one might have passed */
+
+	if (known && state_domains(ctx, tx) != SP_OK)
+		return SP_LIMIT;
+	if (known)
+		sp_fact_bool(ctx, FACT_PASS, seen->best == VERDICT_PASS);
 	sp_fact_number(ctx, FACT_RESULT, SP_ENUM, seen->best);
 	state_flag(ctx, FACT_LENGTH, seen->length, seen->may.length);
 	state_flag(ctx, FACT_SHA1, seen->sha1, seen->may.sha1);
 	state_flag(ctx, FACT_WEAK, seen->weak, seen->may.weak);
 	state_flag(ctx, FACT_EXPIRED, seen->expired, seen->may.expired);
 	state_flag(ctx, FACT_FROM, seen->from, false);
-	if (seen->best == VERDICT_TEMPERROR)
-		return SP_OK; /* one might have passed: unknown */
-	sp_fact_bool(ctx, FACT_PASS, seen->best == VERDICT_PASS);
-	return state_domains(ctx, tx);
+	return SP_OK;
 }
 
 /* ---- results ----------------------------------------------------------------------------------------- */

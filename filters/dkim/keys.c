@@ -50,7 +50,7 @@ write_ed25519(EVP_PKEY *pkey, char *memory, size_t max, struct sp_span *ret)
 	return base64_encode(raw, len, memory, max, ret);
 }
 
-/* SP_LIMIT: it does not fit, or no memory. */
+/* SP_LIMIT: it does not fit; SP_SYSTEM: no memory. */
 static enum sp_status
 write_record(struct sp_ctx *ctx, const struct key *k, struct verify_key *ret)
 {
@@ -64,7 +64,7 @@ write_record(struct sp_ctx *ctx, const struct key *k, struct verify_key *ret)
 		return st;
 	memory = sp_alloc(ctx, RECORD_MAX);
 	if (memory == NULL)
-		return SP_LIMIT;
+		return SP_SYSTEM;
 	writer_init(&w, memory, RECORD_MAX);
 	writer_printf(&w, "v=DKIM1; k=%s;%s p=", k->type == KEY_RSA ? "rsa" : "ed25519", k->strict ? " t=s;" : "");
 	writer_add(&w, p);
@@ -92,9 +92,12 @@ fault_words(enum key_fault fault, const struct key *k)
 	return "the key record is malformed";
 }
 
-static void
+/* SP_SYSTEM: no memory. */
+static enum sp_status
 take_key(struct sp_ctx *ctx, const struct key *k, enum key_fault fault, struct verify_key *ret)
 {
+	enum sp_status st = SP_OK;
+
 	ret->type = k->type;
 	ret->bits = k->bits;
 	ret->testing = k->testing;
@@ -104,17 +107,21 @@ take_key(struct sp_ctx *ctx, const struct key *k, enum key_fault fault, struct v
 	ret->weak = fault == KEY_UNUSABLE && k->type == KEY_RSA && k->bits > 0 && k->bits < RSA_BITS_MIN;
 	if (ret->weak)
 		ret->fault = "the RSA key is too short";
-	if (ret->fault == NULL && write_record(ctx, k, ret) != SP_OK)
+	if (ret->fault == NULL)
+		st = write_record(ctx, k, ret);
+	if (st == SP_LIMIT)
 		ret->fault = "the key record is too long";
+	return st == SP_LIMIT ? SP_OK : st;
 }
 
 /* Of several records the first that is a key counts (RFC 6376 3.6.2.2 leaves it open). */
-static void
+static enum sp_status
 read_records(struct sp_ctx *ctx, const struct sp_names *texts, struct verify_key *ret)
 {
 	ret->fault = "no key for the signature";
 	for (size_t i = 0; i < texts->count; i++) {
 		enum key_fault fault;
+		enum sp_status st;
 		struct key k;
 
 		if (texts->items[i].len > RECORD_READ_MAX) {
@@ -122,22 +129,24 @@ read_records(struct sp_ctx *ctx, const struct sp_names *texts, struct verify_key
 			continue;
 		}
 		fault = key_parse(texts->items[i], &k);
-		take_key(ctx, &k, fault, ret);
+		st = take_key(ctx, &k, fault, ret);
 		key_fini(&k);
-		if (fault != KEY_SYNTAX)
-			return;
+		if (st != SP_OK || fault != KEY_SYNTAX)
+			return st;
 	}
+	return SP_OK;
 }
 
-static void
+static enum sp_status
 read_answer(struct sp_ctx *ctx, const struct sp_texts *answer, struct verify_key *ret)
 {
 	if (answer->status == SP_OK)
-		read_records(ctx, &answer->names, ret);
-	else if (answer->status == SP_NONE)
+		return read_records(ctx, &answer->names, ret);
+	if (answer->status == SP_NONE)
 		ret->fault = "no key for the signature";
 	else
 		ret->unknown = true;
+	return SP_OK;
 }
 
 /* ---- asking -------------------------------------------------------------------------------------------- */
@@ -151,16 +160,12 @@ find_key(struct verify_key *keys, size_t count, struct sp_span name)
 	return NULL;
 }
 
-enum sp_status
-keys_fetch(struct sp_ctx *ctx, struct verify_tx *tx)
+/* Gives each signature that may be right its key, yet to be asked for; the same to those of one name. */
+static size_t
+gather_names(struct verify_tx *tx, struct verify_key *keys, struct sp_span *names)
 {
-	struct sp_span names[VERIFY_SIGNATURES_MAX];
-	struct sp_texts answers[VERIFY_SIGNATURES_MAX];
-	struct verify_key *keys = sp_alloc(ctx, VERIFY_SIGNATURES_MAX * sizeof(*keys));
 	size_t count = 0;
 
-	if (keys == NULL)
-		return SP_LIMIT;
 	for (size_t i = 0; i < tx->count; i++) {
 		struct verify_sig *s = &tx->sigs[i];
 
@@ -173,13 +178,28 @@ keys_fetch(struct sp_ctx *ctx, struct verify_tx *tx)
 		s->key = &keys[count++];
 		s->key->name = s->name;
 	}
+	return count;
+}
+
+enum sp_status
+keys_fetch(struct sp_ctx *ctx, struct verify_tx *tx)
+{
+	struct sp_span names[VERIFY_SIGNATURES_MAX];
+	struct sp_texts answers[VERIFY_SIGNATURES_MAX];
+	struct verify_key *keys = sp_alloc(ctx, VERIFY_SIGNATURES_MAX * sizeof(*keys));
+	enum sp_status st = SP_OK;
+	size_t count;
+
+	if (keys == NULL)
+		return SP_LIMIT;
+	count = gather_names(tx, keys, names);
 	if (count == 0)
 		return SP_OK;
 	memset(answers, 0, sizeof(answers));
 	if (sp_dns_texts(ctx, names, count, answers) != SP_OK)
 		for (size_t i = 0; i < count; i++)
 			answers[i].status = SP_TEMPFAIL;
-	for (size_t i = 0; i < count; i++)
-		read_answer(ctx, &answers[i], &keys[i]);
-	return SP_OK;
+	for (size_t i = 0; i < count && st == SP_OK; i++)
+		st = read_answer(ctx, &answers[i], &keys[i]);
+	return st;
 }

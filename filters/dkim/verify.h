@@ -87,7 +87,7 @@ bool lines_ok(struct sp_span text, char *last);
 /* ---- keys.c ---- */
 
 /* Asks for the keys of all signatures without a fault, each name once, all at once; sets their key. May suspend.
- * SP_LIMIT: no memory. */
+ * SP_LIMIT, SP_SYSTEM: no memory. */
 enum sp_status keys_fetch(struct sp_ctx *ctx, struct verify_tx *tx);
 
 /* ---- library.c ---- */
