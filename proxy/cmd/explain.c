@@ -179,6 +179,17 @@ explain_relaying(const struct explain *x, const struct sp_ip *client)
 	}
 }
 
+/* Nor does one of this. */
+static void
+explain_authors(const struct explain *x, const struct inspect *i)
+{
+	const struct session_config *listener = explain_listener(x);
+
+	if ((inspect_header_faults(i) & HEADER_SEVERAL_FROM) && listener != NULL && !listener->several_from)
+		fprintf(x->json ? stderr : stdout, "before any rule: the message is refused, 550 5.7.1 more than one From field: "
+			"'several from' of listener %s is no\n", x->listener);
+}
+
 static struct policy_verdict
 explain_rcpts(struct explain *x, struct inspect *i)
 {
@@ -223,6 +234,7 @@ explain_message(struct explain *x, struct inspect *i)
 	(void)spool_seal(spool);
 	if (!stops(&v))
 		v = inspect_end(i, spool);
+	explain_authors(x, i);
 	spool_free(&spool);
 	return v;
 }
