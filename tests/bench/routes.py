@@ -110,8 +110,8 @@ def need(program):
 class Route:
     """One way to a sink: a name, the port to send to, and the process that is the gateway (0: none)."""
 
-    def __init__(self, name, port, pid=0):
-        self.name, self.port, self.pid = name, port, pid
+    def __init__(self, name, port, pid=0, log=None):
+        self.name, self.port, self.pid, self.log = name, port, pid, log
 
 
 def sink(stack):
@@ -134,8 +134,8 @@ def sallyport(stack, folder, name, pool=20, more="rules { accept }", spool="", e
     gateway = servers.Sallyport(os.path.join(folder, name.replace(" ", "-")), sink(stack), listen=LISTEN,
                                 backend_more="pool %d" % pool, more=spool + more, env=env)
     stack.enter_context(gateway)
-    note("sallyport run %s   # pool %d%s" % (gateway.policy, pool, "" if "filter" not in more else ", rate and 100 rules"))
-    return Route(name, gateway.port, gateway.process.pid)
+    note("sallyport run %s   # pool %d%s" % (gateway.policy, pool, "" if "filter" not in more else ", " + name))
+    return Route(name, gateway.port, gateway.process.pid, gateway.log)
 
 
 RULES = """filter rate  { per_client : key client.ip 1000000/s }
@@ -148,10 +148,27 @@ rules {
 }"""
 
 
+SENDER = """resolver %s
+filter spf
+filter dkim
+rules {
+  spf  : if spf.result != pass  reject 550 5.7.23 "SPF {spf.result}"
+  dkim : if not dkim.pass       reject 550 5.7.20 "DKIM {dkim.result}"
+  accept
+}"""
+
+
+def filters():
+    return {"SALLYPORT_FILTER_PATH": os.path.join(os.path.dirname(servers.sallyport_path()), "filters")}
+
+
 def sallyport_rules(stack, folder):
     here = os.path.dirname(os.path.abspath(__file__))
-    filters = os.path.join(os.path.dirname(servers.sallyport_path()), "filters")
-    return sallyport(stack, folder, "100 rules", more=RULES % here, env={"SALLYPORT_FILTER_PATH": filters})
+    return sallyport(stack, folder, "100 rules", more=RULES % here, env=filters())
+
+
+def sallyport_sender(stack, folder, resolver):
+    return sallyport(stack, folder, "SPF and DKIM", more=SENDER % resolver, env=filters())
 
 
 HAPROXY = """global
