@@ -74,6 +74,7 @@ body_hash(struct sp_ctx *ctx, unsigned char hash[static EVP_MAX_MD_SIZE])
 	return st;
 }
 
+/* SP_NONE: it has more fields than a signature may name. */
 static enum sp_status
 make_message(struct adding *a)
 {
@@ -92,8 +93,11 @@ make_message(struct adding *a)
 		.field = message_name };
 	enum sp_status st = names != NULL && memory != NULL ? body_hash(a->ctx, hash) : SP_LIMIT;
 
-	if (st == SP_OK)
-		st = signing_names(&a->from, extra, names, NAMES_MAX, &s.names);
+	if (st != SP_OK)
+		return st;
+	st = signing_names(&a->from, extra, names, NAMES_MAX, &s.names);
+	if (st == SP_LIMIT)
+		return SP_NONE;
 	if (st == SP_OK)
 		st = signing_make(&s, &a->from, memory, SIGNATURE_MAX, &a->message);
 	return st;
@@ -214,6 +218,10 @@ arc_seal_add(struct sp_ctx *ctx, const struct arc_sealing *s)
 		st = make_results(&a);
 	if (st == SP_OK)
 		st = make_message(&a);
+	if (st == SP_NONE) {
+		sp_log(ctx, SP_LOG_WARNING, "not sealed: more header fields than a signature may name");
+		return SP_OK;
+	}
 	if (st == SP_OK)
 		st = make_seal(&a);
 	if (st == SP_OK)

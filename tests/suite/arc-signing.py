@@ -129,7 +129,10 @@ def publish(suite, dns, keys):
     dns.zone = {k.name: [("TXT", k.record)] for k in keys}
 
 
-def policy(dns, folder, key, domain):
+BY_RULE = "sign : if client.ip == 127.0.0.1 filter seal"
+
+
+def policy(dns, folder, key, domain, rule=BY_RULE):
     table = os.path.join(folder, "keys-%s" % key.domain)
     with open(table, "w") as f:
         f.write("%s %s %s\n" % (key.domain, key.selector, key.path))
@@ -137,8 +140,8 @@ def policy(dns, folder, key, domain):
 filter arc
 filter arc seal { keys "%s"  domain %s }
 rules { seen : log "{arc.result}" on unknown skip
- sign : if client.ip == 127.0.0.1 filter seal
- accept }""" % (dns.address, table, domain)
+ %s
+ accept }""" % (dns.address, table, domain, rule)
 
 
 def fields_of(message, name):
@@ -201,6 +204,17 @@ def check_broken(suite, gateways, dns):
             touched = good.replace(value, value.replace(b"example", b"exxmple"), 1)
             result, (cv, _) = suite.ours(touched, dns)["arc.result"], suite.dkimpy(touched)
             suite.check("a touched %s %d fails" % (name.decode(), n), result == "fail" and cv == "fail", (result, cv))
+
+
+def check_without_rule(suite, dns, key):
+    """A use that no rule speaks of seals all; one whose rule does not fire seals nothing."""
+    for n, (rule, count) in enumerate((("", 1), ("sign : if client.ip == 127.0.0.9 filter seal", 0))):
+        folder = os.path.join(suite.folder, "rule%d" % n)
+        os.mkdir(folder)
+        with capture.Gateway(folder, policy(dns, folder, key, key.domain, rule)) as gateway:
+            _, stored = gateway.pass_on(MESSAGE)
+            suite.check("with the rule %r" % rule, len(fields_of(stored, b"ARC-Seal")) == count, stored)
+            suite.check("Authentication-Results say arc=none", re.search(rb"\barc=none\b", stored) is not None, stored)
 
 
 def check_sign_by_hand(suite, dns, gateways, keys):
@@ -312,6 +326,7 @@ def main():
         finally:
             for gateway in gateways:
                 gateway.__exit__(None, None, None)
+        check_without_rule(suite, dns, keys[0])
         check_theirs(suite, dns, keys)
         if os.path.exists(os.path.join(os.environ.get("SALLYPORT_DATA", ""), SUITE)):
             check_suite(suite, dns)

@@ -346,6 +346,22 @@ no_seal_without_a_judgement(void **state)
 	assert_null(strstr(p->reader.text, "ARC-"));
 }
 
+/* Nobody's mail waits for ever since it has too many fields. */
+static void
+too_many_fields_to_sign(void **state)
+{
+	struct pair *p = *state;
+	char text[8192];
+	size_t len = 0;
+
+	for (unsigned i = 0; i < 250; i++)
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "DKIM-Signature: %u\r\n", i);
+	len += (size_t)snprintf(text + len, sizeof(text) - len, "%s", MESSAGE);
+	seal(p, text, len, 1);
+	assert_int_equal(p->sealer.len, len);
+	assert_non_null(strstr(p->sealer.box.logs, "not sealed: more header fields than a signature may name"));
+}
+
 static void
 loading(void **state)
 {
@@ -401,7 +417,8 @@ main(void)
 		PAIR_TEST(trusted_only_by_the_table), PAIR_TEST(oldest_pass), PAIR_TEST(touched),
 		PAIR_TEST(appended_below_the_length), PAIR_TEST(failed_chains_end), PAIR_TEST(keys_that_are_not_there),
 		PAIR_TEST(keys_that_cannot_be_fetched), PAIR_TEST(no_question_in_vain), PAIR_TEST(a_result_is_stated_once),
-		PAIR_TEST(no_seal_without_a_judgement), cmocka_unit_test(loading) };
+		PAIR_TEST(no_seal_without_a_judgement),
+		PAIR_TEST(too_many_fields_to_sign), cmocka_unit_test(loading) };
 
 	return cmocka_run_group_tests(tests, key_setup, key_teardown);
 }
