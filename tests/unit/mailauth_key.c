@@ -50,6 +50,7 @@ test_base64(void **state)
 		{ "YWJj=", SP_INVALID, NULL },
 		{ "YWJj====", SP_INVALID, NULL },
 		{ "YQ==YQ==", SP_INVALID, NULL },
+		{ "YW=I", SP_INVALID, NULL },
 		{ "YR==", SP_INVALID, NULL }, /* bits behind the last octet */
 		{ "YWJ=", SP_INVALID, NULL },
 		{ "YWJ-", SP_INVALID, NULL },

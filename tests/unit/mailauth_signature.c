@@ -153,6 +153,22 @@ test_dkimpy_fields(void **state)
 		}
 }
 
+/* A signature that names its own kind of field is over others of that kind, never over itself. */
+static void
+test_own_name(void **state)
+{
+	unsigned char hash[CANON_HASH], want[CANON_HASH];
+	struct sp_span own, names = TEXT("from:dkim-signature:dkim-signature");
+
+	(void)state;
+	message_set(TEXT("From: a\r\nDKIM-Signature: other\r\n\r\n"));
+	own = TEXT("DKIM-Signature: b=");
+	assert_int_equal(signature_hash(&fields, names, CANON_RELAXED, own, want), SP_OK);
+	message_set(TEXT("From: a\r\nDKIM-Signature: b=abc\r\nDKIM-Signature: other\r\n\r\n"));
+	assert_int_equal(signature_hash(&fields, names, CANON_RELAXED, box.fields[1].field, hash), SP_OK);
+	assert_memory_equal(hash, want, CANON_HASH);
+}
+
 /* ---- the RFCs' ------------------------------------------------------------------------------------------- */
 
 static size_t
@@ -563,6 +579,7 @@ main(void)
 		cmocka_unit_test(test_dkimpy),
 		cmocka_unit_test(test_dkimpy_changed),
 		cmocka_unit_test(test_dkimpy_fields),
+		cmocka_unit_test(test_own_name),
 		cmocka_unit_test(test_rfc_examples),
 		cmocka_unit_test(test_dkimpy_files),
 		cmocka_unit_test(test_signing),
