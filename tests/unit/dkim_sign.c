@@ -24,7 +24,8 @@ static struct world {
 	struct sp_host host;
 	struct sp_span inserted[INSERTED_MAX]; /* values, the last one called for last */
 	size_t count;
-	enum sp_status body_status, insert_status; /* what those services say, unless SP_OK */
+	enum sp_status body_status, insert_status, sleep_status; /* what those services say, unless SP_OK */
+	size_t sleeps;
 } world;
 
 static enum sp_status
@@ -48,6 +49,15 @@ world_body_get(struct sp_ctx *ctx, int64_t offset, struct sp_span *ret)
 	return world.body_status != SP_OK ? world.body_status : box_body_get(ctx, offset, ret);
 }
 
+static enum sp_status
+world_sleep(struct sp_ctx *ctx, int64_t ms)
+{
+	(void)ctx;
+	assert_int_equal(ms, 0);
+	world.sleeps++;
+	return world.sleep_status;
+}
+
 static void
 world_new(void)
 {
@@ -60,6 +70,7 @@ world_new(void)
 	world.host = box_host;
 	world.host.header_insert = world_insert;
 	world.host.body_get = world_body_get;
+	world.host.sleep = world_sleep;
 	world.box.ctx.host = &world.host;
 	snprintf(path, sizeof(path), "%s/table", folder);
 	world.conf = (struct dkim_conf){ .keys = path, .header = CANON_RELAXED, .body = CANON_RELAXED };
@@ -255,6 +266,30 @@ test_failures(void **state)
 	world_free();
 }
 
+/* A large body leaves others their turn, and is given up when the session is. */
+static void
+test_large(void **state)
+{
+	enum { SIZE = 1000000 };
+	char *text = malloc(SIZE + 1);
+	int len;
+
+	(void)state;
+	len = snprintf(text, SIZE, "From: <a@sender.example>\r\n\r\n");
+	memset(text + len, 'x', (size_t)(SIZE - len));
+	text[SIZE] = '\0';
+	world_new();
+	world.box.piece = 16384;
+	assert_int_equal(sign(text), SP_OK);
+	assert_int_equal(world.sleeps, 3);
+	check_signature(0, KEY_RSA, "sender.example", "rsa");
+	world.sleep_status = SP_CANCELED;
+	assert_int_equal(sign(text), SP_CANCELED);
+	assert_int_equal(world.count, 0);
+	world_free();
+	free(text);
+}
+
 static void
 file_write(const char *name, const char *text)
 {
@@ -307,6 +342,7 @@ main(void)
 		cmocka_unit_test(test_unsigned),
 		cmocka_unit_test(test_no_key),
 		cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_large),
 	};
 
 	return cmocka_run_group_tests(tests, folder_make, folder_remove);
