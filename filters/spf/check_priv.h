@@ -16,7 +16,7 @@ enum {
 	CHECK_TIME_MS = 20000,    /* the same: after it nothing more is asked */
 	CHECK_FRAMES_MAX = 1 + CHECK_TERMS_MAX,
 	CHECK_ENTRIES_MAX = 1 + CHECK_FRAMES_MAX * (CHECK_TERMS_MAX + 1),
-	CHECK_LIBRARY_MAX = 480   /* octets of a record that libspf2 gets; it drops mechanisms in silence above 511 */
+	CHECK_LIBRARY_MAX = 480   /* octets of a record that libspf2 gets */
 };
 
 /* A record under evaluation. */

@@ -4,7 +4,8 @@
  * What is known without the DNS is decided here: networks that hold the client become "all", others nothing, as does
  * all behind an "all".  Each term that asks the DNS becomes one whose domain is its number, "~exists:7.t" or
  * "include:8.t"; term.c and check.c know what it stands for.  So libspf2 never sees a macro, an address, a prefix
- * length or any other text of a sender, and its records stay below the size from which on it forgets mechanisms.
+ * length or any other text of a sender, and its records stay below the 511 octets, compiled, from which on it drops
+ * mechanisms in silence (64 networks are enough for that).
  */
 #include "spf/check_priv.h"
 

@@ -43,6 +43,7 @@ struct spf_env {
 	struct spf_env_result results[SPF_ENV_RESULTS_MAX];
 	size_t result_count;
 	bool trusted; /* what table_has() says */
+	struct sp_ip connected;
 	char header[4096];
 };
 
@@ -215,12 +216,24 @@ spf_env_fini(struct spf_env *e, struct spf_env_conf *conf)
 	box_fini(&e->box, conf, NULL);
 }
 
+/* A new session for another client. */
+static inline void
+spf_env_connect(struct spf_env *e, struct sp_ip client)
+{
+	struct sp_connect connect = { .client = client };
+
+	if (e->box.ctx.session != NULL && memcmp(&e->connected, &client, sizeof(client)) == 0)
+		return;
+	e->connected = client;
+	e->box.ctx.session = box_take(&e->box, sp_filter_spf.session_size);
+	assert_int_equal(sp_filter_spf.on_connect(&e->box.ctx, &connect), SP_OK);
+}
+
 /* Connect, HELO and MAIL. sender "": <>. */
 static inline void
 spf_env_mail(struct spf_env *e, struct sp_ip client, const char *helo, const char *sender)
 {
 	const char *at = strrchr(sender, '@');
-	struct sp_connect connect = { .client = client };
 	struct sp_helo ehlo = { .name = box_span(helo), .esmtp = true, .client = client };
 	struct sp_mail mail = { .address = box_span(sender), .size = -1 };
 
@@ -232,7 +245,7 @@ spf_env_mail(struct spf_env *e, struct sp_ip client, const char *helo, const cha
 	e->result_count = 0;
 	e->asked = 0;
 	e->box.ctx.tx = NULL;
-	assert_int_equal(sp_filter_spf.on_connect(&e->box.ctx, &connect), SP_OK);
+	spf_env_connect(e, client);
 	assert_int_equal(sp_filter_spf.on_helo(&e->box.ctx, &ehlo), SP_OK);
 	e->box.ctx.tx = box_take(&e->box, sp_filter_spf.tx_size);
 	assert_int_equal(sp_filter_spf.on_mail(&e->box.ctx, &mail), SP_OK);
