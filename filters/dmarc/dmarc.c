@@ -15,6 +15,7 @@
 #include "dmarc/dmarc.h"
 
 static const char *const way_words[] = { "psl", "tree", NULL };
+static const char *const disposition_words[] = { "none", "quarantine", "reject", NULL }; /* enum policy */
 static const char *const from_words[] = { "one", "none", "several", "invalid", NULL };
 
 #define AT(member) .offset = offsetof(struct dmarc_conf, member)
@@ -54,7 +55,7 @@ static const struct sp_fact_decl dmarc_facts[] = {
 		.type = SP_ENUM,
 		.stage = SP_EOM,
 		.help = "what the record asks for this message; none unless it failed",
-		.words = policy_words },
+		.words = disposition_words },
 	[FACT_ALIGNED_BY] = { .name = "aligned_by",
 		.type = SP_ENUM,
 		.stage = SP_EOM,
