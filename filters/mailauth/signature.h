@@ -28,7 +28,7 @@ struct signature {
 enum signature_kind { SIGNATURE_DKIM, SIGNATURE_ARC_MESSAGE };
 
 /* value: of the field, folded as it came. SP_INVALID: a tag is missing, twice or malformed (a= unknown, d= or s= no
- * domain, From not in h= for DKIM, From in neither...); *reterr says which. */
+ * domain, i= not within d=, From not in h= of DKIM, ARC-Seal in h= of ARC); *reterr says which, a static sentence. */
 enum sp_status signature_parse(struct sp_span value, enum signature_kind kind, struct signature *ret, const char **reterr);
 
 /* Where the fields of the message come from: field index 0 is the topmost. SP_NONE past the last. */
@@ -64,9 +64,10 @@ struct signing {
 };
 enum sp_status signing_make(const struct signing *s, const struct signature_fields *from, char *memory, size_t max,
 	struct sp_span *ret);
-/* The h= for this message: every field of it that RFC 6376 5.4.1 recommends, as often as it is there, and once more
- * (oversigned) From, To, Cc, Subject, Date, Reply-To, Message-ID, MIME-Version, Content-Type,
- * Content-Transfer-Encoding, In-Reply-To, References; extra: further names, null-ended, signed where they are. */
+/* The h= for this message: every field of it that RFC 6376 5.4.1 recommends, as often as it is there (and RFC 8058's
+ * List-Unsubscribe-Post), and once more (oversigned) From, To, Cc, Subject, Date, Reply-To, Message-ID, MIME-Version,
+ * Content-Type, Content-Transfer-Encoding, In-Reply-To, References; extra: further names, null-ended, signed where they
+ * are. SP_LIMIT: no room, or more than SIGNATURE_FIELDS_MAX names. */
 enum sp_status signing_names(const struct signature_fields *from, const char *const *extra, char *memory, size_t max,
 	struct sp_span *ret);
 
