@@ -161,6 +161,27 @@ test_temporary_walk(void **state)
 	env_fini(&e);
 }
 
+/* What is known to be aligned is not asked about again. */
+static void
+test_walks_no_more_than_needed(void **state)
+{
+	static struct env e;
+	size_t one;
+
+	(void)state;
+	env_init(&e, ORG_TREE, NULL);
+	env_dns(&e, 't', "_dmarc.example.com", "v=DMARC1; p=reject");
+	env_dkim(&e, "pass", "a.example.com");
+	assert_int_equal(verdict_of(&e, "example.com", false).by, ALIGNED_DKIM);
+	one = e.asked;
+	for (size_t i = 0; i < 10; i++)
+		env_dkim(&e, "pass", "b.example.com");
+	e.asked = 0;
+	assert_int_equal(verdict_of(&e, "example.com", false).by, ALIGNED_DKIM);
+	assert_int_equal(e.asked, one);
+	env_fini(&e);
+}
+
 /* Nothing is published: no result, but what is aligned is known all the same. */
 static void
 test_no_record(void **state)
@@ -233,7 +254,8 @@ main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_strict_is_not_relaxed),
 		cmocka_unit_test(test_public_suffix_is_no_organisation), cmocka_unit_test(test_strictness_is_each_ones_own),
 		cmocka_unit_test(test_only_pass_counts), cmocka_unit_test(test_helo), cmocka_unit_test(test_temporary),
-		cmocka_unit_test(test_temporary_walk), cmocka_unit_test(test_no_record), cmocka_unit_test(test_percent),
+		cmocka_unit_test(test_temporary_walk), cmocka_unit_test(test_walks_no_more_than_needed),
+		cmocka_unit_test(test_no_record), cmocka_unit_test(test_percent),
 		cmocka_unit_test(test_testing) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
