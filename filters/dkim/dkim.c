@@ -184,17 +184,19 @@ take_field(struct sp_ctx *ctx, const struct sp_header *ev)
 	struct verify_tx *tx = ctx->tx;
 	struct verify_sig *sig = NULL;
 	const char *fault = field_fault(tx, ev->field);
-	enum sp_status st = SP_OK;
+	bool bearable = true;
 
 	if (fault != NULL && tx->fault == NULL)
 		tx->fault = fault;
 	if (text_same(name, TEXT("from")))
 		tx->from_count++;
-	if (text_same(name, TEXT("dkim-signature")))
-		st = add_sig(ctx, ev->value, &sig);
-	/* One without a usable d= and s= is kept from the library, which gives up the whole message for some. */
-	if (st != SP_OK || tx->fault != NULL || (sig != NULL && sig->name.len == 0))
-		return st;
+	if (text_same(name, TEXT("dkim-signature"))) {
+		if (add_sig(ctx, ev->value, &sig) != SP_OK)
+			return SP_LIMIT;
+		bearable = sig != NULL ? sig->name.len > 0 : sig_bearable(ev->value);
+	}
+	if (tx->fault != NULL || !bearable)
+		return SP_OK;
 	return library_field(ctx->conf, tx, ev->field, sig);
 }
 
@@ -215,6 +217,25 @@ dkim_on_header(struct sp_ctx *ctx, const struct sp_header *ev)
 
 /* ---- its end ------------------------------------------------------------------------------------------- */
 
+/* The library compares each name in each h= with each field: where there are thousands of both, the lower signatures
+ * must do without. */
+static void
+limit_work(struct verify_tx *tx)
+{
+	size_t names = 0;
+
+	for (size_t i = 0; i < tx->count; i++) {
+		struct verify_sig *s = &tx->sigs[i];
+
+		if (s->fault != NULL)
+			continue;
+		if ((names + s->names) * tx->fields > VERIFY_WORK_MAX)
+			s->fault = "h= has too many names for so many fields";
+		else
+			names += s->names;
+	}
+}
+
 static enum sp_status
 begin_body(struct sp_ctx *ctx)
 {
@@ -227,6 +248,7 @@ begin_body(struct sp_ctx *ctx)
 		library_free(tx);
 		return SP_OK;
 	}
+	limit_work(tx);
 	st = keys_fetch(ctx, tx);
 	if (st != SP_OK || tx->library == NULL)
 		return st;

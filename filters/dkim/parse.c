@@ -61,14 +61,12 @@ static const char *
 read_names(const struct tags *t, struct verify_sig *s)
 {
 	struct sp_span names, name;
-	size_t count = 0;
 
 	if (!tags_get(t, "h", &names) || names.len == 0)
 		return "h= is missing or empty";
 	while (text_cut(&names, ':', &name)) {
 		s->from_signed = s->from_signed || text_same(text_trim(name), TEXT("from"));
-		if (++count > VERIFY_NAMES_MAX)
-			return "h= has too many names";
+		s->names++;
 	}
 	return s->from_signed ? NULL : "From is not signed";
 }
@@ -130,31 +128,56 @@ read_b(struct sp_ctx *ctx, const struct tags *t, struct verify_sig *s)
 
 /* ---- names ------------------------------------------------------------------------------------------ */
 
-/* s= and d=, and the name of the key: SELECTOR._domainkey.DOMAIN. */
-static enum sp_status
-read_domain(struct sp_ctx *ctx, const struct tags *t, struct verify_sig *s, const char **ret_fault)
+/* d=, and where its key is: SELECTOR._domainkey.DOMAIN. */
+struct key_name {
+	char domain_memory[DOMAIN_MAX + 1], memory[DOMAIN_MAX + 1];
+	struct sp_span domain, name;
+	size_t selector_len;
+};
+
+static const char *
+read_key_name(const struct tags *t, struct key_name *ret)
 {
-	char domain[DOMAIN_MAX + 1], name[DOMAIN_MAX + 1], text[2 * DOMAIN_MAX];
-	struct sp_span d, sel, folded, key;
+	char text[2 * DOMAIN_MAX];
+	struct sp_span d, s;
 	struct writer w;
 
-	*ret_fault = "d= is no domain name";
-	if (!tags_get(t, "d", &d) || !domain_ok(d) || domain_fold(d, domain, &folded) != SP_OK)
-		return SP_OK;
-	*ret_fault = "s= is no selector";
-	if (!tags_get(t, "s", &sel) || sel.len == 0)
-		return SP_OK;
+	if (!tags_get(t, "d", &d) || !domain_ok(d) || domain_fold(d, ret->domain_memory, &ret->domain) != SP_OK)
+		return "d= is no domain name";
 	writer_init(&w, text, sizeof(text));
-	writer_add(&w, sel);
+	if (tags_get(t, "s", &s))
+		writer_add(&w, s);
+	ret->selector_len = w.len;
 	writer_add(&w, TEXT("._domainkey."));
-	writer_add(&w, folded);
-	if (w.full || domain_fold(writer_text(&w), name, &key) != SP_OK)
-		return SP_OK;
-	*ret_fault = NULL;
-	if (!copy(ctx, folded, &s->domain) || !copy(ctx, key, &s->name))
+	writer_add(&w, ret->domain);
+	if (w.full || domain_fold(writer_text(&w), ret->memory, &ret->name) != SP_OK)
+		return "s= is no selector"; /* an empty one too: no label is empty */
+	return NULL;
+}
+
+static enum sp_status
+take_key_name(struct sp_ctx *ctx, const struct tags *t, struct verify_sig *s, const char **ret_fault)
+{
+	struct key_name k = { .domain = { NULL, 0 } };
+
+	*ret_fault = read_key_name(t, &k);
+	if (k.domain.len > 0 && !copy(ctx, k.domain, &s->domain))
 		return SP_LIMIT;
-	s->selector = text_head(s->name, sel.len);
+	if (*ret_fault != NULL)
+		return SP_OK;
+	if (!copy(ctx, k.name, &s->name))
+		return SP_LIMIT;
+	s->selector = text_head(s->name, k.selector_len);
 	return SP_OK;
+}
+
+bool
+sig_bearable(struct sp_span value)
+{
+	struct key_name k;
+	struct tags t;
+
+	return tags_parse(&t, value) == SP_OK && read_key_name(&t, &k) == NULL;
 }
 
 enum sp_status
@@ -170,7 +193,7 @@ sig_parse(struct sp_ctx *ctx, struct sp_span value, struct verify_sig *s)
 		return SP_OK;
 	}
 	s->from_signed = false;
-	if (!read_b(ctx, &t, s) || read_domain(ctx, &t, s, &faults[0]) != SP_OK)
+	if (!read_b(ctx, &t, s) || take_key_name(ctx, &t, s, &faults[0]) != SP_OK)
 		return SP_LIMIT;
 	faults[1] = read_algorithm(&t, s);
 	faults[2] = read_names(&t, s);

@@ -16,7 +16,7 @@ enum {
 	VERIFY_HEADER_MAX = 1024 * 1024, /* octets of header that are looked at */
 	VERIFY_FIELDS_MAX = 10000,
 	VERIFY_SIGNATURES_MAX = 32, /* what may be asked of the DNS at once */
-	VERIFY_NAMES_MAX = 1000,    /* names in an h= */
+	VERIFY_WORK_MAX = 2000000,  /* names in the h= of all signatures, times fields: each is compared with each */
 	VERIFY_DRIFT = 300          /* seconds that a signer's clock may be ahead or behind */
 };
 
@@ -51,6 +51,7 @@ struct verify_sig {
 	struct sp_span algorithm, b;           /* a= as a known word; the first 8 octets of b= */
 	enum key_type type;
 	bool sha1, from_signed;
+	size_t names; /* in h= */
 	int64_t limit, expires; /* l=, x=; -1: not given */
 	int64_t time;           /* t=; -1: not given */
 	enum canon body;
@@ -81,6 +82,8 @@ struct verify_tx {
 /* Reads the value of a DKIM-Signature into *s, which is zeroed; what is wrong with it goes to s->fault.
  * SP_LIMIT: no memory. */
 enum sp_status sig_parse(struct sp_ctx *ctx, struct sp_span value, struct verify_sig *s);
+/* May the library see it? It gives up the whole message for some names, and takes its time for thousands of tags. */
+bool sig_bearable(struct sp_span value);
 /* Is every CR followed by LF and every LF preceded by CR? *last is the octet before text, '\0' at the beginning. */
 bool lines_ok(struct sp_span text, char *last);
 
