@@ -15,6 +15,7 @@ import sys
 import tempfile
 
 DNS_TIMEOUT = "250ms"  # of one try; there are two
+SANITIZERS = (b"AddressSanitizer", b"LeakSanitizer", b"runtime error:")  # what a build with them says
 
 
 class Result:
@@ -70,8 +71,8 @@ def explain_policy(policy, *, client="192.0.2.1", helo="client.example.org", sen
         if user is not None:
             command += ["--user", user]
         done = subprocess.run(command + [path, message], stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout)
-    if done.returncode < 0:
-        raise AssertionError("explain died of signal %d: %s" % (-done.returncode, done.stderr.decode(errors="replace")))
+    if done.returncode < 0 or any(word in done.stderr for word in SANITIZERS):
+        raise AssertionError("explain died, status %d: %s" % (done.returncode, done.stderr.decode(errors="replace")))
     if done.returncode in (1, 2) or not done.stdout:
         raise Refused(done.stderr.decode(errors="replace").strip() or "status %d" % done.returncode)
     return Result(json.loads(done.stdout.decode(errors="replace").splitlines()[-1]), done.stderr.decode(errors="replace"))
