@@ -66,7 +66,7 @@ client_names(struct check *c)
 	if (c->names_asked)
 		return;
 	c->names_asked = true;
-	c->names_status = sp_dns_ptr(c->ctx, &c->in->client, &names);
+	c->names_status = sp_now_ms(c->ctx) < c->end_ms ? sp_dns_ptr(c->ctx, &c->in->client, &names) : SP_TIMEOUT;
 	if (c->names_status != SP_OK)
 		return;
 	for (size_t i = 0; i < names.count && i < CHECK_NAMES_MAX; i++) {
