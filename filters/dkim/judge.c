@@ -51,37 +51,61 @@ sig_alive(const struct verify_sig *s)
 	return s->fault == NULL && s->key != NULL && !s->key->unknown && key_misfit(s) == NULL;
 }
 
-/* A right signature, and what it leaves to be desired. */
+static bool
+has_expired(const struct verify_sig *s)
+{
+	return s->expires >= 0 && (int64_t)time(NULL) > s->expires + VERIFY_DRIFT;
+}
+
+/* What an RFC refuses whether or not the signature is right; null: nothing. */
+static const char *
+refused(const struct dkim_conf *conf, const struct verify_sig *s)
+{
+	if (s->sha1 && !conf->allow_sha1)
+		return "rsa-sha1 is not accepted"; /* RFC 8301 3.1 */
+	if (has_expired(s) && !conf->allow_expired)
+		return "the signature has expired"; /* RFC 6376 6.1.1: looked at before it is verified */
+	return NULL;
+}
+
+/* A right signature that no RFC refuses: what it leaves to be desired by our settings. */
 static void
-judge_right(const struct dkim_conf *conf, const struct verify_tx *tx, struct verify_sig *s, struct seen *seen)
+judge_right(const struct dkim_conf *conf, struct verify_sig *s, bool weak, bool length)
+{
+	s->verdict = VERDICT_POLICY;
+	if (weak)
+		s->reason = "the RSA key is too short";
+	else if (length && !conf->allow_length)
+		s->reason = "l= leaves a part of the body unsigned";
+	else
+		s->verdict = VERDICT_PASS;
+}
+
+/* The library has verified it, rightly or not. */
+static void
+judge_verified(const struct dkim_conf *conf, const struct verify_tx *tx, struct verify_sig *s, struct seen *seen)
 {
 	bool length = s->limit >= 0 && s->limit < tx->length_octets[s->body];
 	bool weak = s->type == KEY_RSA && s->key->bits < conf->min_rsa;
-	bool expired = s->expires >= 0 && (int64_t)time(NULL) > s->expires + VERIFY_DRIFT;
+	bool right = library_passed(s, &s->verdict, &s->reason);
+	const char *why = refused(conf, s);
 
-	seen->length |= length;
 	seen->weak |= weak;
-	seen->sha1 |= s->sha1;
-	seen->expired |= expired;
-	/* permerror: so says an RFC; policy: so say we */
-	if (s->sha1 && !conf->allow_sha1) {
-		s->verdict = VERDICT_PERMERROR; /* RFC 8301 3.1 */
-		s->reason = "rsa-sha1 is not accepted";
-	} else if (expired && !conf->allow_expired) {
-		s->verdict = VERDICT_PERMERROR; /* RFC 6376 6.1.1 */
-		s->reason = "the signature has expired";
-	} else if (weak) {
-		s->verdict = VERDICT_POLICY;
-		s->reason = "the RSA key is too short";
-	} else if (length && !conf->allow_length) {
-		s->verdict = VERDICT_POLICY;
-		s->reason = "l= leaves a part of the body unsigned";
-	} else {
-		s->verdict = VERDICT_PASS;
+	seen->length |= right && length;
+	seen->sha1 |= right && s->sha1;
+	seen->expired |= right && has_expired(s);
+	if (why != NULL) {
+		s->verdict = VERDICT_PERMERROR;
+		s->reason = why;
+	} else if (right) {
+		judge_right(conf, s, weak, length);
+	} else if (s->verdict == VERDICT_FAIL && s->key->testing) {
+		s->verdict = VERDICT_NEUTRAL; /* RFC 6376 3.6.1: no worse than unsigned */
+		s->reason = "failed, but the signer is only testing";
 	}
 }
 
-/* The right word for one that is not right, or for what cannot be told. */
+/* The word for one signature; reason: why it is no pass. */
 static void
 judge_sig(const struct dkim_conf *conf, const struct verify_tx *tx, struct verify_sig *s, struct seen *seen)
 {
@@ -102,14 +126,7 @@ judge_sig(const struct dkim_conf *conf, const struct verify_tx *tx, struct verif
 		s->reason = fault;
 		return;
 	}
-	if (library_passed(s, &s->verdict, &s->reason)) {
-		judge_right(conf, tx, s, seen);
-		return;
-	}
-	if (s->verdict == VERDICT_FAIL && s->key->testing) {
-		s->verdict = VERDICT_NEUTRAL; /* RFC 6376 3.6.1: no worse than unsigned */
-		s->reason = "failed, but the signer is only testing";
-	}
+	judge_verified(conf, tx, s, seen);
 }
 
 /* ---- all of them ------------------------------------------------------------------------------------- */
