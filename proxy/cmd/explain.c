@@ -268,8 +268,10 @@ explain_run(void *arg)
 	struct inspect *i;
 
 	(void)span_to_ip(span_str(x->client), &client.ip); /* checked before */
-	if (explain_listener(x) != NULL)
+	if (explain_listener(x) != NULL) {
 		client.auth_id = explain_listener(x)->auth_id;
+		client.dns_ms = explain_listener(x)->timeouts.dns;
+	}
 	if (x->to_given)
 		explain_relaying(x, &client.ip);
 	i = inspect_new(x->config->policy, &client);

@@ -8,6 +8,7 @@
 #include "policy/kit/span.h"
 #include "proxy/dns/dns.h"
 #include "proxy/inspect/inspect_priv.h"
+#include "proxy/rt/rt.h"
 
 enum { NAMES_TRIED = 10, NAME_MEMORY = 64 * 1024 };
 
@@ -113,7 +114,7 @@ static enum sp_status
 name_confirm(const struct inspect *i, struct sp_span name, struct arena *a)
 {
 	struct sp_addrs addrs;
-	enum sp_status st = dns_addrs(name, hooks_deadline(i), a, &addrs);
+	enum sp_status st = dns_addrs(name, host_dns_begin(i), a, &addrs);
 
 	if (st != SP_OK)
 		return st;
@@ -125,7 +126,7 @@ static enum sp_status
 name_find(const struct inspect *i, struct arena *a, struct sp_span *ret)
 {
 	struct sp_names names;
-	enum sp_status st = dns_ptr(&i->client.ip, hooks_deadline(i), a, &names);
+	enum sp_status st = dns_ptr(&i->client.ip, host_dns_begin(i), a, &names);
 	enum sp_status worst = SP_NONE;
 
 	if (st != SP_OK)
@@ -149,6 +150,7 @@ static void
 name_ask(struct inspect *i)
 {
 	struct arena *a = arena_new(1024, NAME_MEMORY);
+	int64_t began = rt_now_ms();
 	struct sp_span name;
 	char *to;
 	enum sp_status st;
@@ -156,6 +158,7 @@ name_ask(struct inspect *i)
 	if (a == NULL)
 		return;
 	st = name_find(i, a, &name);
+	host_dns_end(i, began);
 	i->name_state = st == SP_OK || st == SP_NONE ? NAME_KNOWN : NAME_UNKNOWN;
 	if (st == SP_OK) {
 		to = arena_alloc(i->arena, name.len + 1);

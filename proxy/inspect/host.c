@@ -111,54 +111,87 @@ service_blocking(struct sp_ctx *ctx, void (*fn)(void *), void *arg)
 
 /* ---- DNS ------------------------------------------------------------------------------------------------- */
 
+int64_t
+host_dns_begin(const struct inspect *i)
+{
+	int64_t left = i->client.dns_ms - i->dns_spent_ms, share = rt_deadline(left > 0 ? left : 0), all = hooks_deadline(i);
+
+	return share < all ? share : all;
+}
+
+void
+host_dns_end(struct inspect *i, int64_t began_ms)
+{
+	i->dns_spent_ms += rt_now_ms() - began_ms;
+}
+
 static enum sp_status
 service_dns_addrs(struct sp_ctx *ctx, struct sp_span name, struct sp_addrs *ret)
 {
-	const struct inspect *i = use_of(ctx)->in;
+	struct inspect *i = use_of(ctx)->in;
+	int64_t began = rt_now_ms();
+	enum sp_status st = dns_addrs(name, host_dns_begin(i), hooks_arena(i), ret);
 
-	return dns_addrs(name, hooks_deadline(i), hooks_arena(i), ret);
+	host_dns_end(i, began);
+	return st;
 }
 
 static enum sp_status
 service_dns_txt(struct sp_ctx *ctx, struct sp_span name, struct sp_names *ret)
 {
-	const struct inspect *i = use_of(ctx)->in;
+	struct inspect *i = use_of(ctx)->in;
+	int64_t began = rt_now_ms();
+	enum sp_status st = dns_txt(name, host_dns_begin(i), hooks_arena(i), ret);
 
-	return dns_txt(name, hooks_deadline(i), hooks_arena(i), ret);
+	host_dns_end(i, began);
+	return st;
 }
 
 static enum sp_status
 service_dns_mx(struct sp_ctx *ctx, struct sp_span name, struct sp_mxs *ret)
 {
-	const struct inspect *i = use_of(ctx)->in;
+	struct inspect *i = use_of(ctx)->in;
+	int64_t began = rt_now_ms();
+	enum sp_status st = dns_mx(name, host_dns_begin(i), hooks_arena(i), ret);
 
-	return dns_mx(name, hooks_deadline(i), hooks_arena(i), ret);
+	host_dns_end(i, began);
+	return st;
 }
 
 static enum sp_status
 service_dns_ptr(struct sp_ctx *ctx, const struct sp_ip *ip, struct sp_names *ret)
 {
-	const struct inspect *i = use_of(ctx)->in;
+	struct inspect *i = use_of(ctx)->in;
+	int64_t began = rt_now_ms();
+	enum sp_status st = dns_ptr(ip, host_dns_begin(i), hooks_arena(i), ret);
 
-	return dns_ptr(ip, hooks_deadline(i), hooks_arena(i), ret);
+	host_dns_end(i, began);
+	return st;
 }
 
 static enum sp_status
 service_dns_ips(struct sp_ctx *ctx, struct sp_span name, int family, struct sp_addrs *ret)
 {
-	const struct inspect *i = use_of(ctx)->in;
+	struct inspect *i = use_of(ctx)->in;
+	int64_t began = rt_now_ms();
+	enum sp_status st;
 
 	if (family != 4 && family != 6)
 		return SP_INVALID;
-	return (family == 4 ? dns_a : dns_aaaa)(name, hooks_deadline(i), hooks_arena(i), ret);
+	st = (family == 4 ? dns_a : dns_aaaa)(name, host_dns_begin(i), hooks_arena(i), ret);
+	host_dns_end(i, began);
+	return st;
 }
 
 static enum sp_status
 service_dns_texts(struct sp_ctx *ctx, const struct sp_span *names, size_t count, struct sp_texts *ret)
 {
-	const struct inspect *i = use_of(ctx)->in;
+	struct inspect *i = use_of(ctx)->in;
+	int64_t began = rt_now_ms();
+	enum sp_status st = dns_texts(&(struct dns_batch){ names, count }, host_dns_begin(i), hooks_arena(i), ret);
 
-	return dns_texts(&(struct dns_batch){ names, count }, hooks_deadline(i), hooks_arena(i), ret);
+	host_dns_end(i, began);
+	return st;
 }
 
 /* ---- connections --------------------------------------------------------------------------------------------- */

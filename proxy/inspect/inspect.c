@@ -36,6 +36,8 @@ inspect_new(const struct policy *p, const struct inspect_client *c)
 	i->client.listener = span_of(NULL, 0);
 	if (i->client.auth_id == NULL)
 		i->client.auth_id = "localhost";
+	if (i->client.dns_ms == 0)
+		i->client.dns_ms = INSPECT_DNS_MS;
 	i->host = (struct policy_host){ .fact = slots_fact, .act = walk_act, .arg = i };
 	i->per_rcpt = reads_rcpt(p);
 	i->limit_ms = RT_NEVER;
@@ -277,6 +279,7 @@ inspect_reset(struct inspect *i)
 	buf_fini(&tx->edit_note);
 	arena = tx->arena; /* tx itself lives in it */
 	i->tx = NULL;
+	i->dns_spent_ms = 0;
 	i->rcpt = NULL;
 	i->last = i->has_helo ? &i->helo : &i->connect;
 	i->stage = i->has_helo ? SP_HELO : SP_CONNECT;

@@ -27,6 +27,7 @@ struct inspect_client {
 	uint16_t port;
 	struct sp_span listener; /* its name: the endpoint as written in the policy */
 	size_t header_octets;    /* of a message's header at most; 0: 256 KiB */
+	int64_t dns_ms;          /* for all DNS of one message together, its HELO's too; 0: 20 s */
 	bool dry_run;            /* no trace in shared state; DNS is still asked */
 	const char *auth_id;     /* who we are in Authentication-Results; null: "localhost". Lives with the policy */
 	bool write_results;      /* our Authentication-Results are written */

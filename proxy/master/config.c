@@ -184,6 +184,7 @@ listener_limits(const struct policy_block *b, struct config_listener *l)
 		.commit = policy_setting_int(b, "commit deadline"),
 		.reply = 590000,
 		.filters = policy_setting_int(b, "filter budget"),
+		.dns = policy_setting_int(b, "dns budget"),
 		.greet = policy_setting_int(b, "greet delay"),
 	};
 	l->connections = (unsigned)policy_setting_int(b, "max connections");

@@ -54,6 +54,7 @@ static const struct policy_setting_decl listen_settings[] = {
 	{ "min data rate", POLICY_SET_SIZE, .fallback = "500", .help = "octets a second, measured over a minute" },
 	{ "commit deadline", POLICY_SET_DURATION, .fallback = "240s", .min = 100, .max = NO_LIMIT, .help = "from the client's final dot to ours" },
 	{ "filter budget", POLICY_SET_DURATION, .fallback = "60s", .min = 10, .max = NO_LIMIT, .help = "for all filters of a transaction together" },
+	{ "dns budget", POLICY_SET_DURATION, .fallback = "20s", .min = 10, .max = NO_LIMIT, .help = "for all that filters ask the DNS about one message" },
 	{ 0 }
 };
 

@@ -329,6 +329,7 @@ session_run(struct session *s, const struct session_start *start)
 	s->inspect = inspect_new(s->config->policy,
 		&(struct inspect_client){ .ip = s->ip, .port = s->port, .listener = s->config->listener,
 			.auth_id = s->config->auth_id, .write_results = s->config->write_results,
+			.dns_ms = s->config->timeouts.dns,
 			.header_octets = s->config->limits.header_size, .shadow = s->config->shadow });
 	if (s->inspect == NULL) {
 		session_goodbye(s, "4.3.0", "out of memory, try again later", "memory");

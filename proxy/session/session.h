@@ -30,6 +30,7 @@ struct session_timeouts { /* milliseconds */
 	int64_t commit;     /* from the client's dot to ours: else 451 */
 	int64_t reply;      /* from the client's dot until which it can be told */
 	int64_t filters;    /* all filters of a transaction together */
+	int64_t dns;        /* all their questions to the DNS */
 	int64_t greet;      /* silence before the banner; 0: none */
 };
 
