@@ -55,6 +55,29 @@ log_notes(const struct session *s)
 	buf_fini(&edits);
 }
 
+/* What filters state of who sent it, "spf=pass:example.org dkim=fail:example.net (the body was altered)"; where
+ * none looked nothing is said. */
+static void
+log_results(const struct session *s)
+{
+	struct sp_auth_result r;
+	struct buf text;
+
+	buf_init(&text, NOTES_MAX);
+	for (size_t i = 0; inspect_result(s->inspect, i, &r) == SP_OK; i++) {
+		buf_printf(&text, "%s%s=%s", i > 0 ? " " : "", r.method, r.result);
+		if (r.prop_count > 0) {
+			buf_add_char(&text, ':');
+			buf_add(&text, r.props[0].value);
+		}
+		if (r.reason.len > 0)
+			buf_printf(&text, " (%.*s)", (int)r.reason.len, r.reason.ptr);
+	}
+	if (text.len > 0)
+		log_text("auth", buf_span(&text));
+	buf_fini(&text);
+}
+
 /* What "bare line ends space" changed: "bare-lf,nul". Nothing is said of a message that came as it should. */
 static void
 log_spaced(const struct transaction *tx)
@@ -102,6 +125,7 @@ account_transaction(const struct session *s)
 	log_text("msgid", inspect_message_id(s->inspect));
 	log_int("size", tx->octets);
 	log_spaced(tx);
+	log_results(s);
 	log_notes(s);
 	log_text("verdict", span_str(tx->outcome));
 	log_text("by", span_str(tx->by));
