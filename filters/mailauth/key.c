@@ -9,6 +9,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/bio.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -21,7 +23,8 @@
 #include "mailauth/tags.h"
 #include "mailauth/text.h"
 
-enum { RSA_BITS_MIN = 1024, RSA_BITS_MAX = 8192, ED25519_OCTETS = 32, DER_MAX = 2048, FILE_MAX = 32 * 1024 };
+enum { RSA_BITS_MIN = 1024, RSA_BITS_MAX = 8192, EXPONENT_BITS_MAX = 32, ED25519_OCTETS = 32 };
+enum { DER_MAX = 2048, FILE_MAX = 32 * 1024 };
 
 /* ---- public keys: the octets -------------------------------------------------------------------------- */
 
@@ -42,6 +45,19 @@ rsa_decode(const unsigned char *der, size_t len)
 	return NULL;
 }
 
+/* Long enough, and verified with in little time? A long exponent costs 100 times what 65537 does, and whoever sends
+ * the signature chooses it. */
+static bool
+rsa_is_usable(EVP_PKEY *pkey, unsigned bits)
+{
+	BIGNUM *e = NULL;
+	bool cheap = bits >= RSA_BITS_MIN && bits <= RSA_BITS_MAX &&
+		EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_E, &e) == 1 && BN_num_bits(e) <= EXPONENT_BITS_MAX;
+
+	BN_free(e);
+	return cheap;
+}
+
 static enum key_fault
 key_decode(struct sp_span text, struct key *k)
 {
@@ -55,15 +71,14 @@ key_decode(struct sp_span text, struct key *k)
 		k->pkey = rsa_decode(der, len);
 	else if (len == ED25519_OCTETS)
 		k->pkey = EVP_PKEY_new_raw_public_key_ex(NULL, "ED25519", NULL, der, len);
+	if (k->pkey != NULL)
+		k->bits = (unsigned)EVP_PKEY_get_bits(k->pkey);
+	if (k->pkey != NULL && k->type == KEY_RSA && !rsa_is_usable(k->pkey, k->bits)) {
+		EVP_PKEY_free(k->pkey);
+		k->pkey = NULL;
+	}
 	ERR_clear_error();
-	if (k->pkey == NULL)
-		return KEY_UNUSABLE;
-	k->bits = (unsigned)EVP_PKEY_get_bits(k->pkey);
-	if (k->type != KEY_RSA || (k->bits >= RSA_BITS_MIN && k->bits <= RSA_BITS_MAX))
-		return KEY_OK;
-	EVP_PKEY_free(k->pkey);
-	k->pkey = NULL;
-	return KEY_UNUSABLE;
+	return k->pkey != NULL ? KEY_OK : KEY_UNUSABLE;
 }
 
 /* ---- public keys: the record -------------------------------------------------------------------------- */

@@ -15,7 +15,7 @@ enum key_fault {
 	KEY_SYNTAX,  /* no key record, or one of another version */
 	KEY_REVOKED, /* p= is empty */
 	KEY_TYPE,    /* k= is neither rsa nor ed25519 */
-	KEY_UNUSABLE /* p= holds no such key, or an RSA key below 1024 or above 8192 bits */
+	KEY_UNUSABLE /* p= holds no such key, or an RSA key below 1024 or above 8192 bits, or with more than 32 of exponent */
 };
 
 struct key {
