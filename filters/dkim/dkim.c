@@ -106,6 +106,10 @@ static const struct sp_fact_decl dkim_facts[] = {
 		.type = SP_BOOL,
 		.stage = SP_EOM,
 		.help = "a signature does not cover From" },
+	[FACT_HASH] = { .name = "body_hash",
+		.type = SP_STRING,
+		.stage = SP_EOM,
+		.help = "hash of the body (bh=) in the topmost signature that passed" },
 	SP_FACTS_END
 };
 

@@ -191,6 +191,18 @@ state_domains(struct sp_ctx *ctx, const struct verify_tx *tx)
 	return SP_OK;
 }
 
+/* Of the topmost that passed; "": none has. */
+static void
+state_hash(struct sp_ctx *ctx, const struct verify_tx *tx)
+{
+	struct sp_span hash = TEXT("");
+
+	for (size_t i = tx->count; i > 0; i--)
+		if (tx->sigs[i - 1].verdict == VERDICT_PASS)
+			hash = tx->sigs[i - 1].bh;
+	sp_fact_text(ctx, FACT_HASH, SP_STRING, hash);
+}
+
 static enum sp_status
 state_all(struct sp_ctx *ctx, const struct verify_tx *tx, const struct seen *seen)
 {
@@ -198,8 +210,10 @@ state_all(struct sp_ctx *ctx, const struct verify_tx *tx, const struct seen *see
 
 	if (known && state_domains(ctx, tx) != SP_OK)
 		return SP_LIMIT;
-	if (known)
+	if (known) {
 		sp_fact_bool(ctx, FACT_PASS, seen->best == VERDICT_PASS);
+		state_hash(ctx, tx);
+	}
 	sp_fact_number(ctx, FACT_RESULT, SP_ENUM, seen->best);
 	state_flag(ctx, FACT_LENGTH, seen->length, seen->may.length);
 	state_flag(ctx, FACT_SHA1, seen->sha1, seen->may.sha1);
@@ -231,9 +245,6 @@ add_result(struct sp_ctx *ctx, const struct verify_sig *s)
 	prop_add(&r, props, "s", s->selector);
 	prop_add(&r, props, "a", s->algorithm);
 	prop_add(&r, props, "b", s->b);
-	sp_log(ctx, SP_LOG_DEBUG, "%s d=%.*s s=%.*s a=%.*s%s%s", r.result, (int)s->domain.len, s->domain.ptr,
-		(int)s->selector.len, s->selector.ptr, (int)s->algorithm.len, s->algorithm.ptr, s->reason != NULL ? ": " : "",
-		s->reason != NULL ? s->reason : "");
 	return sp_result_add(ctx, &r);
 }
 

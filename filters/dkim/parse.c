@@ -13,7 +13,7 @@
 #include "mailauth/tags.h"
 #include "mailauth/text.h"
 
-enum { B_SHOWN = 8 };
+enum { B_SHOWN = 8, BH_MAX = 64 };
 static const uint64_t time_max = 999999999999; /* 12 digits: RFC 6376 3.5, t= */
 
 static bool
@@ -110,20 +110,20 @@ read_body_form(const struct tags *t)
 	return text_same(text_trim(text_from(c, slash + 1)), TEXT("relaxed")) ? CANON_RELAXED : CANON_SIMPLE;
 }
 
-/* The first octets of b=, by which results tell one signature from another (RFC 6008). */
+/* The first octets of a base64 value, at most max of them, without the blanks in it. */
 static bool
-read_b(struct sp_ctx *ctx, const struct tags *t, struct verify_sig *s)
+read_front(struct sp_ctx *ctx, const struct tags *t, const char *name, size_t max, struct sp_span *ret)
 {
-	char shown[B_SHOWN];
-	struct sp_span b;
+	char front[BH_MAX];
+	struct sp_span value;
 	size_t len = 0;
 
-	if (!tags_get(t, "b", &b))
+	if (!tags_get(t, name, &value))
 		return true;
-	for (size_t i = 0; i < b.len && len < B_SHOWN; i++)
-		if (text_trim((struct sp_span){ &b.ptr[i], 1 }).len == 1)
-			shown[len++] = b.ptr[i];
-	return copy(ctx, (struct sp_span){ shown, len }, &s->b);
+	for (size_t i = 0; i < value.len && len < max; i++)
+		if (text_trim((struct sp_span){ &value.ptr[i], 1 }).len == 1)
+			front[len++] = value.ptr[i];
+	return copy(ctx, (struct sp_span){ front, len }, ret);
 }
 
 /* ---- names ------------------------------------------------------------------------------------------ */
@@ -193,7 +193,8 @@ sig_parse(struct sp_ctx *ctx, struct sp_span value, struct verify_sig *s)
 		return SP_OK;
 	}
 	s->from_signed = false;
-	if (!read_b(ctx, &t, s) || take_key_name(ctx, &t, s, &faults[0]) != SP_OK)
+	if (!read_front(ctx, &t, "b", B_SHOWN, &s->b) || !read_front(ctx, &t, "bh", BH_MAX, &s->bh) ||
+		take_key_name(ctx, &t, s, &faults[0]) != SP_OK)
 		return SP_LIMIT;
 	faults[1] = read_algorithm(&t, s);
 	faults[2] = read_names(&t, s);

@@ -32,7 +32,7 @@ enum verdict {
 };
 extern const char *const verdict_words[]; /* null-ended */
 
-enum { FACT_PASS, FACT_DOMAINS, FACT_RESULT, FACT_SIGNATURES, FACT_LENGTH, FACT_SHA1, FACT_WEAK, FACT_EXPIRED, FACT_FROM };
+enum { FACT_PASS, FACT_DOMAINS, FACT_RESULT, FACT_SIGNATURES, FACT_LENGTH, FACT_SHA1, FACT_WEAK, FACT_EXPIRED, FACT_FROM, FACT_HASH };
 
 /* A key as it is in the DNS; shared by the signatures that name it. */
 struct verify_key {
@@ -48,7 +48,7 @@ struct verify_key {
 
 struct verify_sig {
 	struct sp_span domain, selector, name; /* d=, s= in lower case, and where the key is; empty: not to be used */
-	struct sp_span algorithm, b;           /* a= as a known word; the first 8 octets of b= */
+	struct sp_span algorithm, b, bh;       /* a= as a known word; the first 8 octets of b=; bh=; both without blanks */
 	enum key_type type;
 	bool sha1, from_signed;
 	size_t names; /* in h= */

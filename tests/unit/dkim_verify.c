@@ -124,8 +124,11 @@ test_altered(void **state)
 	char field[4096], message[8192];
 
 	(void)state;
+	send(w, &(struct job){ .key = rsa, .body = "hi\r\n" }, "hi\r\n");
+	assert_int_equal(box_fact(&w->box, -1, FACT_HASH)->u.text.len, 44);
 	send(w, &(struct job){ .key = rsa, .body = "hi\r\n" }, "hi there\r\n");
 	assert_verdict(w, "fail", "the body was altered");
+	assert_int_equal(box_fact(&w->box, -1, FACT_HASH)->u.text.len, 0);
 	sign(&(struct job){ .key = rsa, .body = "hi\r\n" }, header, field, sizeof(field));
 	snprintf(message, sizeof(message), "%sFrom: b@example.org\r\nSubject: hello\r\n\r\nhi\r\n", field);
 	world_send(w, message);
