@@ -151,8 +151,8 @@ ask_all(struct sp_ctx *ctx, struct walk *w)
 		names[i] = record_name(memory[i], w->names[i]);
 		w->records[i] = (struct record){ .state = RECORD_NONE };
 	}
-	if (names[0].len == 0)
-		first = 1;
+	while (names[first].len == 0) /* a name below which no record can stand; the last has one label */
+		first++;
 	st = sp_dns_texts(ctx, names + first, w->count - first, texts + first);
 	if (st != SP_OK)
 		return st;
@@ -251,14 +251,6 @@ org_discover(struct sp_ctx *ctx, const struct org *o, struct sp_span from, struc
 	return st;
 }
 
-static struct sp_span
-last_label(struct sp_span domain)
-{
-	while (text_find(domain, '.') < domain.len)
-		domain = domain_parent(domain);
-	return domain;
-}
-
 enum sp_status
 org_same(struct sp_ctx *ctx, const struct org *o, const struct org_found *from, struct sp_span domain, bool *ret)
 {
@@ -270,8 +262,9 @@ org_same(struct sp_ctx *ctx, const struct org *o, const struct org_found *from, 
 		*ret = text_is(list_org(o->list, domain), from->org);
 		return SP_OK;
 	}
-	/* where nothing is published, or nothing is shared, a walk can show nothing */
-	if (!record_counts(&from->record) || !text_is(last_label(domain), last_label(from->org)))
+	/* An organisation is above its domains.  So who stands elsewhere is not asked: a DNS of his that fails would leave
+	 * open what is known. */
+	if (!record_counts(&from->record) || !domain_within(domain, from->org))
 		return SP_OK;
 	walk_init(&w, domain);
 	st = ask_all(ctx, &w);

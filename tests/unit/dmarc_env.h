@@ -42,6 +42,8 @@ env_ask(struct sp_ctx *ctx, char kind, struct sp_span name, struct sp_names *ret
 	size_t count = 0;
 
 	e->asked++;
+	if (name.len == 0 || name.len > DOMAIN_MAX)
+		return SP_INVALID; /* as the gateway's own DNS says of what is no name */
 	for (size_t i = 0; i < e->dns_count; i++) {
 		if (e->dns[i].kind != kind || !text_same(name, text_of(e->dns[i].name)))
 			continue;

@@ -217,16 +217,20 @@ test_same_by_walk(void **state)
 	env_dns(&e, 't', "_dmarc.example.com", "v=DMARC1; p=reject");
 	env_dns(&e, 't', "_dmarc.own.example.com", "v=DMARC1; p=reject; psd=n");
 	env_dns_fails(&e, 't', "_dmarc.broken.example.com");
+	env_dns_fails(&e, 't', "_dmarc.attacker.com");
 	f = discover(&e, "a.example.com");
 	assert_int_equal(org_same(&e.box.ctx, &e.conf.org, &f, TEXT("b.example.com"), &same), SP_OK);
 	assert_true(same);
 	assert_int_equal(org_same(&e.box.ctx, &e.conf.org, &f, TEXT("x.own.example.com"), &same), SP_OK);
 	assert_false(same);
 	assert_int_equal(org_same(&e.box.ctx, &e.conf.org, &f, TEXT("broken.example.com"), &same), SP_TEMPFAIL);
+	/* who is not below the organisation is not asked about: a stranger's DNS that fails would leave it open */
 	e.asked = 0;
-	assert_int_equal(org_same(&e.box.ctx, &e.conf.org, &f, TEXT("example.org"), &same), SP_OK);
+	assert_int_equal(org_same(&e.box.ctx, &e.conf.org, &f, TEXT("attacker.com"), &same), SP_OK);
 	assert_false(same);
-	assert_int_equal(e.asked, 0); /* nothing is shared, so nothing is asked */
+	assert_int_equal(org_same(&e.box.ctx, &e.conf.org, &f, TEXT("x.badexample.com"), &same), SP_OK);
+	assert_false(same);
+	assert_int_equal(e.asked, 0);
 	env_fini(&e);
 }
 
@@ -255,6 +259,29 @@ test_long_names(void **state)
 	}
 }
 
+/* Several names of a walk may be too long for a record: here the domain and the one above it. */
+static void
+test_long_names_above(void **state)
+{
+	static struct env e;
+	char name[DOMAIN_MAX + 1];
+	bool same;
+
+	(void)state;
+	memset(name, 'x', DOMAIN_MAX);
+	name[DOMAIN_MAX] = '\0';
+	name[1] = name[65] = name[129] = name[193] = '.';
+	memcpy(name + DOMAIN_MAX - 12, ".example.com", 12);
+	env_init(&e, ORG_TREE, NULL);
+	env_dns(&e, 't', "_dmarc.example.com", "v=DMARC1; p=reject");
+	assert_int_equal(discover(&e, name).policy, POLICY_REJECT);
+	e.asked = 0;
+	assert_int_equal(org_same(&e.box.ctx, &e.conf.org, &(struct org_found){ .record = { .state = RECORD_VALID },
+		.org = TEXT("example.com") }, text_of(name), &same), SP_OK);
+	assert_true(same);
+	env_fini(&e);
+}
+
 static int
 drive(const char *list_path)
 {
@@ -280,7 +307,7 @@ main(int argc, char **argv)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_walk_names), cmocka_unit_test(test_walk_org),
 		cmocka_unit_test(test_discover_by_list), cmocka_unit_test(test_np_asks_only_if_it_matters),
 		cmocka_unit_test(test_dns_fails), cmocka_unit_test(test_discover_by_walk), cmocka_unit_test(test_same_by_walk),
-		cmocka_unit_test(test_long_names) };
+		cmocka_unit_test(test_long_names), cmocka_unit_test(test_long_names_above) };
 
 	if (argc > 1)
 		return drive(argv[1]);
