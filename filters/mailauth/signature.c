@@ -251,31 +251,69 @@ signature_parse(struct sp_span value, enum signature_kind kind, struct signature
 
 /* ---- what is signed ---------------------------------------------------------------------------------------- */
 
+/* A field that h= names; of one name they are linked from the lowest upwards. */
 struct field {
-	struct sp_span name, text;
-	unsigned sum; /* of the name, so that most are told apart by it */
-	bool used;
+	struct sp_span text;
+	size_t above; /* index plus 1; 0: none */
 };
+struct wanted {
+	struct sp_span name;
+	size_t lowest; /* of those not taken yet; as above */
+};
+/* Names are in order, so that each field is looked up in few steps, whatever names a sender makes up. */
 struct fields {
+	struct wanted names[SIGNATURE_FIELDS_MAX];
+	size_t name_count;
 	struct field *items;
 	size_t count, max;
 };
 
-static unsigned
-name_sum(struct sp_span name)
+static int
+by_name(const void *a, const void *b)
 {
-	unsigned sum = (unsigned)name.len;
+	const struct wanted *x = a, *y = b;
 
-	for (size_t i = 0; i < name.len; i++)
-		sum = sum * 31 + (unsigned char)text_lower(name.ptr[i]);
-	return sum;
+	if (x->name.len != y->name.len)
+		return x->name.len < y->name.len ? -1 : 1;
+	for (size_t i = 0; i < x->name.len; i++) {
+		int order = text_lower(x->name.ptr[i]) - text_lower(y->name.ptr[i]);
+
+		if (order != 0)
+			return order;
+	}
+	return 0;
+}
+
+static enum sp_status
+fields_want(struct fields *f, struct sp_span names)
+{
+	struct sp_span name;
+
+	while (text_cut(&names, ':', &name)) {
+		if (f->name_count == SIGNATURE_FIELDS_MAX)
+			return SP_INVALID;
+		f->names[f->name_count++] = (struct wanted){ .name = text_trim(name) };
+	}
+	qsort(f->names, f->name_count, sizeof(f->names[0]), by_name);
+	return SP_OK;
+}
+
+/* Of equal ones always the same; null: nobody wants it. */
+static struct wanted *
+fields_name(struct fields *f, struct sp_span name)
+{
+	struct wanted key = { .name = text_trim(name) };
+
+	return bsearch(&key, f->names, f->name_count, sizeof(f->names[0]), by_name);
 }
 
 static enum sp_status
 fields_add(struct fields *f, const struct sp_header *h)
 {
-	struct sp_span name = text_trim(h->name);
+	struct wanted *name = fields_name(f, h->name);
 
+	if (name == NULL)
+		return SP_OK;
 	if (f->count == f->max) {
 		size_t max = f->max == 0 ? 64 : 2 * f->max;
 		struct field *items = max <= FIELDS_MAX ? realloc(f->items, max * sizeof(*items)) : NULL;
@@ -285,7 +323,8 @@ fields_add(struct fields *f, const struct sp_header *h)
 		f->items = items;
 		f->max = max;
 	}
-	f->items[f->count++] = (struct field){ name, h->field, name_sum(name), false };
+	f->items[f->count++] = (struct field){ h->field, name->lowest };
+	name->lowest = f->count;
 	return SP_OK;
 }
 
@@ -308,31 +347,22 @@ fields_gather(struct fields *f, const struct signature_fields *from, struct sp_s
 static const struct field *
 fields_take(struct fields *f, struct sp_span name)
 {
-	unsigned sum = name_sum(name);
+	struct wanted *w = fields_name(f, name);
+	const struct field *at = w != NULL && w->lowest > 0 ? &f->items[w->lowest - 1] : NULL;
 
-	for (size_t i = f->count; i > 0; i--) {
-		struct field *at = &f->items[i - 1];
-
-		if (at->sum == sum && !at->used && text_same(at->name, name)) {
-			at->used = true;
-			return at;
-		}
-	}
-	return NULL;
+	if (at != NULL)
+		w->lowest = at->above;
+	return at;
 }
 
 static enum sp_status
 hash_names(EVP_MD_CTX *md, struct fields *f, struct sp_span names, enum canon form)
 {
 	struct sp_span name;
-	size_t count = 0;
 
 	while (text_cut(&names, ':', &name)) {
-		const struct field *at;
+		const struct field *at = fields_take(f, name);
 
-		if (++count > SIGNATURE_FIELDS_MAX)
-			return SP_INVALID;
-		at = fields_take(f, text_trim(name));
 		if (at != NULL && !canon_field(md, form, at->text, true))
 			return SP_SYSTEM;
 	}
@@ -343,15 +373,19 @@ enum sp_status
 signature_hash(const struct signature_fields *from, struct sp_span names, enum canon form, struct sp_span own,
 	unsigned char hash[static CANON_HASH])
 {
-	struct fields f = { NULL, 0, 0 };
+	struct fields f;
 	enum sp_status st = SP_SYSTEM;
 	EVP_MD_CTX *md;
 
+	f.name_count = f.count = f.max = 0;
+	f.items = NULL;
 	ERR_clear_error();
 	md = EVP_MD_CTX_new();
 	if (md == NULL || EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1)
 		goto out;
-	st = fields_gather(&f, from, own);
+	st = fields_want(&f, names);
+	if (st == SP_OK)
+		st = fields_gather(&f, from, own);
 	if (st == SP_OK)
 		st = hash_names(md, &f, names, form);
 	if (st == SP_OK && (!canon_unsigned_field(md, form, own) || EVP_DigestFinal_ex(md, hash, NULL) != 1))
