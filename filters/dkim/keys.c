@@ -12,19 +12,19 @@
 #include "dkim/verify.h"
 #include "mailauth/base64.h"
 #include "mailauth/key.h"
+#include "mailauth/tags.h"
 #include "mailauth/text.h"
 
 enum {
 	RECORD_MAX = 1024,     /* octets that the library has room for */
 	RECORD_READ_MAX = 8192, /* of a record in the DNS */
-	RAW_OCTETS = 32,       /* of an Ed25519 key */
 	RSA_BITS_MIN = 1024
 };
 
 /* ---- a record for the library ------------------------------------------------------------------------ */
 
 static enum sp_status
-write_rsa(EVP_PKEY *pkey, char *memory, size_t max, struct sp_span *ret)
+wrap_rsa(EVP_PKEY *pkey, char *memory, size_t max, struct sp_span *ret)
 {
 	unsigned char *der = NULL;
 	enum sp_status st = SP_SYSTEM;
@@ -39,26 +39,26 @@ write_rsa(EVP_PKEY *pkey, char *memory, size_t max, struct sp_span *ret)
 	return st;
 }
 
+/* p= as it came, which was found to be a key, without blanks. */
 static enum sp_status
-write_ed25519(EVP_PKEY *pkey, char *memory, size_t max, struct sp_span *ret)
+write_same(struct sp_span record, char *memory, size_t max, struct sp_span *ret)
 {
-	unsigned char raw[RAW_OCTETS];
-	size_t len = sizeof(raw);
+	struct tags t;
+	struct sp_span p;
 
-	if (EVP_PKEY_get_raw_public_key(pkey, raw, &len) != 1)
+	if (tags_parse(&t, record) != SP_OK || !tags_get(&t, "p", &p))
 		return SP_SYSTEM;
-	return base64_encode(raw, len, memory, max, ret);
+	return tags_squeeze(p, memory, max, ret) ? SP_OK : SP_LIMIT;
 }
 
 /* SP_LIMIT: it does not fit; SP_SYSTEM: no memory. */
 static enum sp_status
-write_record(struct sp_ctx *ctx, const struct key *k, struct verify_key *ret)
+write_record(struct sp_ctx *ctx, struct sp_span record, const struct key *k, struct verify_key *ret)
 {
 	char text[RECORD_MAX], *memory;
 	struct sp_span p;
 	struct writer w;
-	enum sp_status st = k->type == KEY_RSA ? write_rsa(k->pkey, text, sizeof(text), &p)
-					       : write_ed25519(k->pkey, text, sizeof(text), &p);
+	enum sp_status st = k->bare ? wrap_rsa(k->pkey, text, sizeof(text), &p) : write_same(record, text, sizeof(text), &p);
 
 	if (st != SP_OK)
 		return st;
@@ -94,7 +94,7 @@ fault_words(enum key_fault fault, const struct key *k)
 
 /* SP_SYSTEM: no memory. */
 static enum sp_status
-take_key(struct sp_ctx *ctx, const struct key *k, enum key_fault fault, struct verify_key *ret)
+take_key(struct sp_ctx *ctx, struct sp_span record, const struct key *k, enum key_fault fault, struct verify_key *ret)
 {
 	enum sp_status st = SP_OK;
 
@@ -108,7 +108,7 @@ take_key(struct sp_ctx *ctx, const struct key *k, enum key_fault fault, struct v
 	if (ret->weak)
 		ret->fault = "the RSA key is too short";
 	if (ret->fault == NULL)
-		st = write_record(ctx, k, ret);
+		st = write_record(ctx, record, k, ret);
 	if (st == SP_LIMIT)
 		ret->fault = "the key record is too long";
 	return st == SP_LIMIT ? SP_OK : st;
@@ -129,7 +129,7 @@ read_records(struct sp_ctx *ctx, const struct sp_names *texts, struct verify_key
 			continue;
 		}
 		fault = key_parse(texts->items[i], &k);
-		st = take_key(ctx, &k, fault, ret);
+		st = take_key(ctx, texts->items[i], &k, fault, ret);
 		key_fini(&k);
 		if (st != SP_OK || fault != KEY_SYNTAX)
 			return st;

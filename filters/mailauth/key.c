@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "mailauth/base64.h"
+#include "mailauth/keycache.h"
 #include "mailauth/tags.h"
 #include "mailauth/text.h"
 
@@ -30,11 +31,12 @@ enum { DER_MAX = 2048, FILE_MAX = 32 * 1024 };
 
 /* SubjectPublicKeyInfo; some publish the RSAPublicKey inside it instead, as RFC 6376 says in one place. */
 static EVP_PKEY *
-rsa_decode(const unsigned char *der, size_t len)
+rsa_decode(const unsigned char *der, size_t len, bool *ret_bare)
 {
 	const unsigned char *at = der;
 	EVP_PKEY *pkey = d2i_PUBKEY(NULL, &at, (long)len);
 
+	*ret_bare = pkey == NULL;
 	if (pkey == NULL) {
 		at = der;
 		pkey = d2i_PublicKey(EVP_PKEY_RSA, NULL, &at, (long)len);
@@ -68,7 +70,7 @@ key_decode(struct sp_span text, struct key *k)
 		return KEY_UNUSABLE;
 	ERR_clear_error();
 	if (k->type == KEY_RSA)
-		k->pkey = rsa_decode(der, len);
+		k->pkey = rsa_decode(der, len, &k->bare);
 	else if (len == ED25519_OCTETS)
 		k->pkey = EVP_PKEY_new_raw_public_key_ex(NULL, "ED25519", NULL, der, len);
 	if (k->pkey != NULL)
@@ -126,13 +128,12 @@ key_flags(const struct tags *t, struct key *k)
 	}
 }
 
-enum key_fault
-key_parse(struct sp_span record, struct key *ret)
+static enum key_fault
+record_parse(struct sp_span record, struct key *ret)
 {
 	struct tags t;
 	struct sp_span s;
 
-	memset(ret, 0, sizeof(*ret));
 	if (tags_parse(&t, record) != SP_OK)
 		return KEY_SYNTAX;
 	/* v= is not needed, but where it is, it comes first and is DKIM1 */
@@ -146,6 +147,20 @@ key_parse(struct sp_span record, struct key *ret)
 	if (!key_type(&t, &ret->type))
 		return KEY_TYPE;
 	return key_decode(s, ret);
+}
+
+enum key_fault
+key_parse(struct sp_span record, struct key *ret)
+{
+	struct keycache_place place;
+	enum key_fault fault;
+
+	memset(ret, 0, sizeof(*ret));
+	if (keycache_find(record, &place, ret, &fault))
+		return fault;
+	fault = record_parse(record, ret);
+	keycache_add(&place, ret, fault);
+	return fault;
 }
 
 void

@@ -22,6 +22,7 @@ struct key {
 	EVP_PKEY *pkey; /* null unless KEY_OK */
 	enum key_type type;
 	unsigned bits;
+	bool bare;     /* RSA: p= is the RSAPublicKey alone, without the wrapping of X.509 */
 	bool testing;  /* t=y */
 	bool strict;   /* t=s: i= must have the very domain d= */
 	bool email;    /* s= allows mail */

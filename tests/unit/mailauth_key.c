@@ -301,6 +301,31 @@ test_rsa_other(void **state)
 	assert_int_equal(ERR_peek_error(), 0);
 }
 
+/* Read once: the same text gives the same key, also to one whose holder has let go of it, until others need the place. */
+static void
+test_read_before(void **state)
+{
+	struct sp_span text = text_of(vector_rsa_record);
+	struct key first, again;
+	char other[64];
+
+	(void)state;
+	assert_int_equal(key_parse(text, &first), KEY_OK);
+	assert_int_equal(key_parse(text, &again), KEY_OK);
+	assert_ptr_equal(first.pkey, again.pkey);
+	assert_int_equal(again.bits, first.bits);
+	key_fini(&again);
+	key_fini(&first);
+	for (unsigned n = 0; n < 5000; n++) { /* each fault takes a place, too */
+		snprintf(other, sizeof(other), "v=DKIM1; k=rsa; p=; n=%u", n);
+		assert_int_equal(key_parse(text_of(other), &again), KEY_REVOKED);
+		assert_null(again.pkey);
+	}
+	assert_int_equal(key_parse(text, &again), KEY_OK);
+	assert_int_equal(EVP_PKEY_get_bits(again.pkey), (int)again.bits);
+	key_fini(&again);
+}
+
 /* ---- files ----------------------------------------------------------------------------------------------- */
 
 static char folder[64];
@@ -431,6 +456,7 @@ main(void)
 		cmocka_unit_test(test_rsa_sizes),
 		cmocka_unit_test(test_rsa_exponents),
 		cmocka_unit_test(test_rsa_other),
+		cmocka_unit_test(test_read_before),
 		cmocka_unit_test(test_files),
 		cmocka_unit_test(test_file_size),
 	};
