@@ -141,6 +141,7 @@ clock_start(struct inspect *i)
 	struct clock c = { rt_now_ms(), rt_now_ns() };
 
 	i->deadline_ms = hooks_deadline(i);
+	i->dns_hook_ms = 0;
 	return c;
 }
 

@@ -114,15 +114,17 @@ service_blocking(struct sp_ctx *ctx, void (*fn)(void *), void *arg)
 int64_t
 host_dns_begin(const struct inspect *i)
 {
-	int64_t left = i->client.dns_ms - i->dns_spent_ms, share = rt_deadline(left > 0 ? left : 0), all = hooks_deadline(i);
+	int64_t total = i->client.dns_ms, left = total - i->dns_spent_ms;
+	int64_t own = (total < INSPECT_DNS_HOOK_MS ? total : INSPECT_DNS_HOOK_MS) - i->dns_hook_ms;
 
-	return share < all ? share : all;
+	return deadline_in(i, left > own ? left : own);
 }
 
 void
 host_dns_end(struct inspect *i, int64_t began_ms)
 {
 	i->dns_spent_ms += rt_now_ms() - began_ms;
+	i->dns_hook_ms += rt_now_ms() - began_ms;
 }
 
 static enum sp_status

@@ -19,6 +19,7 @@ enum {
 	INSPECT_HEADER_OCTETS = 256 * 1024,
 	INSPECT_HEADER_FIELDS = 10000,
 	INSPECT_DNS_MS = 20000,            /* for all DNS of one message, unless said otherwise */
+	INSPECT_DNS_HOOK_MS = 2000,        /* for that of one hook at least, when others have spent the message's */
 	INSPECT_LEAVE_MS = 2000            /* for on_reset and on_close */
 };
 
@@ -194,6 +195,7 @@ struct inspect {
 	int64_t limit_ms;         /* until when filters may take their time at this stage */
 	int64_t deadline_ms;      /* of the hook that runs; 0: none runs */
 	int64_t dns_spent_ms;     /* waiting for the DNS, since the last message */
+	int64_t dns_hook_ms;      /* the same, in the hook that runs */
 
 	bool per_rcpt;            /* recipients are walked one by one */
 	struct slot *slots;       /* by fact; null: no filter is wanted */
@@ -346,7 +348,9 @@ void inspect_note_edit(struct transaction *tx, char sign, struct sp_span name);
 /* ---- host.c ---------------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 3, 4))) void host_log(const struct use *u, enum sp_log_level level, const char *fmt, ...);
-/* Until when a question to the DNS may be waited for that is asked now; and what was waited goes off the message's share. */
+/* Until when a question to the DNS may be waited for that is asked now; and what was waited goes off the message's share.
+ * A hook has some time whatever the others have spent: else a client who makes the DNS slow for a name of his own could
+ * keep from us what another name's owner says. */
 int64_t host_dns_begin(const struct inspect *i);
 void host_dns_end(struct inspect *i, int64_t began_ms);
 /* Closes the connections that a filter has left open. */
