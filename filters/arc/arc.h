@@ -14,6 +14,7 @@ enum {
 	ARC_SETS_MAX = 50,   /* RFC 8617 4.2.1 */
 	ARC_OLDER_MAX = 10,  /* message signatures below the newest that are looked at for "oldest pass" */
 	ARC_KEYS_MAX = ARC_SETS_MAX + 1 + ARC_OLDER_MAX,
+	ARC_KEY_BITS_MAX = 4096, /* of RSA */
 	ARC_BODIES_MAX = 4,  /* different body hashes that are made of one message */
 	ARC_FIELDS_MAX = 10000, /* header fields that are looked at */
 };

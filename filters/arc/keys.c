@@ -70,6 +70,13 @@ arc_key_note(struct sp_ctx *ctx, struct arc_keys *keys, struct sp_span selector,
 	return SP_OK;
 }
 
+/* One that may be used here, too: a chain may ask for 72 verifications. */
+static bool
+is_usable(const struct key *k)
+{
+	return k->email && k->sha256 && (k->type != KEY_RSA || k->bits <= ARC_KEY_BITS_MAX);
+}
+
 /* Of several records the first that is a key. */
 static void
 key_take(struct arc_key *k, const struct sp_texts *texts)
@@ -80,7 +87,7 @@ key_take(struct arc_key *k, const struct sp_texts *texts)
 	}
 	for (size_t i = 0; i < texts->names.count && k->found != ARC_KEY_FOUND; i++) {
 		key_fini(&k->key);
-		if (key_parse(texts->names.items[i], &k->key) == KEY_OK && k->key.email && k->key.sha256)
+		if (key_parse(texts->names.items[i], &k->key) == KEY_OK && is_usable(&k->key))
 			k->found = ARC_KEY_FOUND;
 	}
 }

@@ -286,16 +286,16 @@ from_domain(const struct judging *g, char memory[static DOMAIN_MAX + 1], struct 
 	return found;
 }
 
-/* It is of use only for the author whom the message names now. */
+/* It is of use only for the author whom the message names now; "" where that cannot be told. */
 static bool
-meant(const struct judging *g, const struct authres_item *item)
+meant(const struct authres_item *item, struct sp_span now)
 {
-	char memory[2][DOMAIN_MAX + 1];
-	struct sp_span stated, now;
+	char memory[DOMAIN_MAX + 1];
+	struct sp_span stated;
 
 	if (!authres_prop(item, "header", "from", &stated))
 		return true;
-	return domain_fold(stated, memory[0], &stated) == SP_OK && from_domain(g, memory[1], &now) && text_is(stated, now);
+	return domain_fold(stated, memory, &stated) == SP_OK && text_is(stated, now);
 }
 
 static enum arc_stated
@@ -313,6 +313,8 @@ stated_of(struct sp_span result)
 static enum sp_status
 first_states(struct judging *g)
 {
+	char memory[DOMAIN_MAX + 1];
+	struct sp_span now = TEXT("");
 	struct authres_item item;
 	bool any = false;
 	struct authres a;
@@ -324,12 +326,14 @@ first_states(struct judging *g)
 		return st;
 	if (arc_results_cut(&h.value, &instance) != SP_OK || authres_init(&a, h.value) != SP_OK)
 		return SP_OK;
+	if (!from_domain(g, memory, &now))
+		now = TEXT("");
 	while (authres_next(&a, &item) == SP_OK) {
 		enum arc_stated stated;
 
 		if (!text_same(item.method, TEXT("dmarc")))
 			continue;
-		stated = meant(g, &item) ? stated_of(item.result) : ARC_STATED_NONE;
+		stated = meant(&item, now) ? stated_of(item.result) : ARC_STATED_NONE;
 		if (!any || stated != ARC_STATED_PASS)
 			g->judge->dmarc = stated;
 		any = true;

@@ -46,6 +46,8 @@ struct arc_box {
 	size_t asked, calls, result_count;
 	char result[512];
 	const char *above;         /* a result that another use has stated */
+	const char *results;       /* what the host states of the message; null: that dmarc passed */
+	size_t gets;               /* header fields that were read */
 	char text[ARC_TEXT];       /* the message */
 	size_t len;
 };
@@ -106,8 +108,16 @@ arc_box_result_get(struct sp_ctx *ctx, size_t index, struct sp_auth_result *ret)
 static inline struct sp_span
 arc_box_results(struct sp_ctx *ctx)
 {
-	(void)ctx;
-	return box_span("mx.example;\r\n\tdmarc=pass header.from=author.example");
+	const char *text = arc_box_of(ctx)->results;
+
+	return box_span(text != NULL ? text : "mx.example;\r\n\tdmarc=pass header.from=author.example");
+}
+
+static inline enum sp_status
+arc_box_header_get(struct sp_ctx *ctx, size_t index, struct sp_header *ret)
+{
+	arc_box_of(ctx)->gets++;
+	return box_header_get(ctx, index, ret);
 }
 
 static inline bool
@@ -150,6 +160,7 @@ arc_box_init(struct arc_box *b, const char *record)
 	b->host.result_add = arc_box_result_add;
 	b->host.result_get = arc_box_result_get;
 	b->host.results_text = arc_box_results;
+	b->host.header_get = arc_box_header_get;
 	b->host.header_insert = arc_box_insert;
 	b->host.table_has = arc_box_has;
 	st = box_init(&b->box, &sp_filter_arc, &b->conf, NULL, 0);
@@ -176,7 +187,7 @@ arc_box_see(struct arc_box *b, const char *text, size_t len)
 	assert_true(len < sizeof(b->text));
 	memcpy(b->text, copy, len + 1);
 	b->len = len;
-	b->asked = b->calls = b->result_count = 0;
+	b->asked = b->calls = b->result_count = b->gets = 0;
 	b->result[0] = '\0';
 	b->box.stated_count = 0;
 	assert_int_equal(f->on_connect(&b->box.ctx, &connect), SP_OK);

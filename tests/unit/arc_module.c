@@ -161,6 +161,24 @@ trusted_only_by_the_table(void **state)
 }
 
 /* A list adds a footer and seals again: its predecessor's message signature is no longer right, the chain is. */
+/* A first sealer who states many results costs no more than one who states one. */
+static void
+many_results(void **state)
+{
+	static const char item[] = ";\r\n\tdmarc=pass header.from=author.example";
+	char results[16 + 300 * sizeof(item)] = "mx.example";
+	struct pair *p = *state;
+
+	for (size_t n = 0; n < 300; n++)
+		memcpy(results + strlen("mx.example") + n * (sizeof(item) - 1), item, sizeof(item));
+	p->sealer.results = results;
+	seal(p, MESSAGE, strlen(MESSAGE), 1);
+	read_sealed(p);
+	assert_int_equal(number(p, FACT_RESULT), ARC_PASS);
+	assert_int_equal(number(p, FACT_DMARC), ARC_STATED_PASS);
+	assert_in_range(p->reader.gets, 1, 100);
+}
+
 static void
 oldest_pass(void **state)
 {
@@ -256,6 +274,37 @@ failed_chains_end(void **state)
 }
 
 /* ---- the DNS ------------------------------------------------------------------------------------ */
+
+/* The record of an RSA key of 4096 or 8192 bits, as RSAPublicKey. */
+static void
+large_record(size_t octets, char *record)
+{
+	static const unsigned char exponent[] = { 0x02, 0x03, 0x01, 0x00, 0x01 };
+	unsigned char der[1100] = { 0x30, 0x82, (unsigned char)((octets + 10) >> 8), (unsigned char)(octets + 10),
+		0x02, 0x82, (unsigned char)((octets + 1) >> 8), (unsigned char)(octets + 1), 0x00 };
+
+	memset(der + 9, 0xa5, octets);
+	memcpy(der + 9 + octets, exponent, sizeof(exponent));
+	memcpy(record, "v=DKIM1; p=", 11);
+	EVP_EncodeBlock((unsigned char *)record + 11, der, (int)(14 + octets));
+}
+
+/* A message may ask for 72 verifications: with keys of 8192 bits that would be as many milliseconds. */
+static void
+keys_that_are_too_large(void **state)
+{
+	struct pair *p = *state;
+	char record[1600];
+
+	seal(p, MESSAGE, strlen(MESSAGE), 1);
+	p->reader.record = record;
+	large_record(512, record);
+	read_sealed(p);
+	expect_result(p, ARC_FAIL, "arc=fail (a seal is not right) smtp.remote-ip=192.0.2.1");
+	large_record(1024, record);
+	read_sealed(p);
+	expect_result(p, ARC_FAIL, "arc=fail (a seal's key is not there, or not to be used) smtp.remote-ip=192.0.2.1");
+}
 
 static void
 keys_that_are_not_there(void **state)
@@ -414,8 +463,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = { PAIR_TEST(no_chain), PAIR_TEST(sealed_and_read), PAIR_TEST(fifty_hops_and_no_more),
-		PAIR_TEST(trusted_only_by_the_table), PAIR_TEST(oldest_pass), PAIR_TEST(touched),
-		PAIR_TEST(appended_below_the_length), PAIR_TEST(failed_chains_end), PAIR_TEST(keys_that_are_not_there),
+		PAIR_TEST(trusted_only_by_the_table), PAIR_TEST(many_results), PAIR_TEST(oldest_pass), PAIR_TEST(touched),
+		PAIR_TEST(appended_below_the_length), PAIR_TEST(failed_chains_end), PAIR_TEST(keys_that_are_too_large), PAIR_TEST(keys_that_are_not_there),
 		PAIR_TEST(keys_that_cannot_be_fetched), PAIR_TEST(no_question_in_vain), PAIR_TEST(a_result_is_stated_once),
 		PAIR_TEST(no_seal_without_a_judgement),
 		PAIR_TEST(too_many_fields_to_sign), cmocka_unit_test(loading) };
