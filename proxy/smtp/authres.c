@@ -62,12 +62,14 @@ struct reading {
 	bool same;
 };
 
+/* An octet above 127 that is not ours is passed over: it may be of a blank or of a mark that is not shown, which readers
+ * that know Unicode take off. */
 static void
 read_octet(struct reading *r, char c)
 {
 	if (r->id.len > 0 && span_lower(c) == span_lower(r->id.ptr[0]))
 		r->id = span_from(r->id, 1);
-	else if (r->id.len > 0 || c != '.')
+	else if ((unsigned char)c <= 0x7f && (r->id.len > 0 || c != '.'))
 		r->same = false;
 }
 

@@ -38,6 +38,10 @@ static const struct claim_case {
 	{ " our.id/1", AUTHRES_OURS },
 	{ " our.id.; dmarc=pass", AUTHRES_OURS },
 	{ " our.id(unclosed", AUTHRES_OURS },
+	{ " \xc2\xa0our.id; dmarc=pass", AUTHRES_OURS }, /* blanks and what is not shown, beyond ASCII */
+	{ " our.id\xa0; dmarc=pass", AUTHRES_OURS },
+	{ " \xef\xbb\xbfour\xe2\x80\x8b.id\xe2\x80\x8d; dmarc=pass", AUTHRES_OURS },
+	{ " \"our.id\xc2\xa0\"; dmarc=pass", AUTHRES_OURS },
 	{ " other.id; dmarc=pass", AUTHRES_OTHER },
 	{ " our.id.example; dmarc=pass", AUTHRES_OTHER },
 	{ " mx.our.id; dmarc=pass", AUTHRES_OTHER },
@@ -94,6 +98,9 @@ other_ids(void **state)
 	assert_int_equal(authres_claims(SPAN_LIT(" \"mail gate\"; none"), SPAN_LIT("Mail Gate")), AUTHRES_OURS);
 	assert_int_equal(authres_claims(SPAN_LIT(" mail gate; none"), SPAN_LIT("mail gate")), AUTHRES_UNCLEAR);
 	assert_int_equal(authres_claims(SPAN_LIT(" our.id; none"), SPAN_LIT("our.id.")), AUTHRES_OURS);
+	assert_int_equal(authres_claims(SPAN_LIT(" b\xc3\xbc" "cher; none"), SPAN_LIT("b\xc3\xbc" "cher")), AUTHRES_OURS);
+	assert_int_equal(authres_claims(SPAN_LIT(" b\xc3\xb6" "cher; none"), SPAN_LIT("b\xc3\xbc" "cher")), AUTHRES_OTHER);
+	assert_int_equal(authres_claims(SPAN_LIT(" bcher; none"), SPAN_LIT("b\xc3\xbc" "cher")), AUTHRES_OTHER);
 	assert_int_equal(authres_claims(SPAN_LIT(" our.id.; none"), SPAN_LIT("our.id.")), AUTHRES_OURS);
 }
 
