@@ -3,7 +3,7 @@
  * but for dots in display names, which half the world writes.  A cursor over the caller's text; nothing is allocated.
  *
  * What two parsers could read in two ways is no mailbox here: routes, unquoted '@' or ',' in display names, text
- * behind an angle bracket, empty places in a list.
+ * behind an angle bracket, empty places in a list, comments within an address, and encoded words there (RFC 2047 5).
  */
 #include "mailauth/mailbox.h"
 #include "mailauth/text.h"
@@ -144,18 +144,44 @@ take_dot_atom(struct sp_span *s, struct sp_span *ret)
 	return len > 0;
 }
 
-/* local@domain with what may stand around either. */
+static void
+skip_space(struct sp_span *s)
+{
+	while (take_space(s))
+		;
+}
+
+/* Has it an octet above ASCII, or an encoded word that somebody might decode? */
+static bool
+is_ambiguous(struct sp_span local)
+{
+	bool begun = false;
+
+	for (size_t i = 0; i < local.len; i++) {
+		struct sp_span two = text_head(text_from(local, i), 2);
+
+		if ((unsigned char)local.ptr[i] > 127 || (begun && text_is(two, TEXT("?="))))
+			return true;
+		begun = begun || text_is(two, TEXT("=?"));
+	}
+	return false;
+}
+
+/* local@domain, with blanks at most between. */
 static bool
 take_addr_spec(struct sp_span *s, struct sp_span *ret_domain)
 {
-	struct sp_span local;
+	struct sp_span local = *s;
 
-	if (!skip_cfws(s))
-		return false;
 	if (peek(*s) == '"' ? !take_quoted(s) : !take_dot_atom(s, &local))
 		return false;
-	return skip_cfws(s) && take_char(s, '@') && skip_cfws(s) && take_dot_atom(s, ret_domain) &&
-		domain_ok(*ret_domain) && skip_cfws(s);
+	if (is_ambiguous(text_head(local, (size_t)(s->ptr - local.ptr))))
+		return false;
+	skip_space(s);
+	if (!take_char(s, '@'))
+		return false;
+	skip_space(s);
+	return take_dot_atom(s, ret_domain) && domain_ok(*ret_domain);
 }
 
 /* One mailbox. SP_NONE: "<>", with or without a name. */
@@ -168,13 +194,15 @@ take_mailbox(struct sp_span *s, struct sp_span *ret_domain)
 	if (!take_phrase(&behind, &words))
 		return SP_INVALID;
 	if (!take_char(&behind, '<'))
-		return take_addr_spec(s, ret_domain) ? SP_OK : SP_INVALID;
+		return skip_cfws(s) && take_addr_spec(s, ret_domain) && skip_cfws(s) ? SP_OK : SP_INVALID;
 	*s = behind;
-	if (!skip_cfws(s))
-		return SP_INVALID;
+	skip_space(s);
 	if (take_char(s, '>'))
 		return skip_cfws(s) ? SP_NONE : SP_INVALID;
-	return take_addr_spec(s, ret_domain) && take_char(s, '>') && skip_cfws(s) ? SP_OK : SP_INVALID;
+	if (!take_addr_spec(s, ret_domain))
+		return SP_INVALID;
+	skip_space(s);
+	return take_char(s, '>') && skip_cfws(s) ? SP_OK : SP_INVALID;
 }
 
 /* The members of a group, up to its ';'. SP_NONE: it has none. */

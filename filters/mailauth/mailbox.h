@@ -14,8 +14,9 @@ enum mailbox_count {
 };
 
 /* value: of the field, folded as it came. On MAILBOX_ONE *ret is the domain, folded to lower case, in memory. Encoded
- * words are never decoded; comments, quoted strings and display names are skipped; routes and domain literals are
- * INVALID; 8-bit octets are allowed in display names and comments only. */
+ * words are never decoded; comments, quoted strings and display names are skipped; routes, domain literals, and
+ * comments or encoded words within an address are INVALID; 8-bit octets are allowed in display names and comments
+ * only. */
 enum mailbox_count mailbox_domain(struct sp_span value, char memory[static DOMAIN_MAX + 1], struct sp_span *ret);
 
 #endif

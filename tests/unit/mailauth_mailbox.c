@@ -32,12 +32,13 @@ test_one(void **state)
 		{ "Joe <joe@example.org>", "example.org" }, { "Joe Q. Public <a.b+c@example.org>", "example.org" },
 		{ "\"a@evil.example\" <joe@example.org>", "example.org" },
 		{ "\"<a@evil.example>,\" <joe@example.org>", "example.org" },
-		{ "(a@evil.example) joe (x(y\\))) @ (z) example.org (,)", "example.org" },
+		{ "(a@evil.example) joe @\r\n example.org (x(y\\))) (,)", "example.org" },
 		{ "\r\n Joe\r\n\t<joe@example.org>\r\n ", "example.org" },
 		{ "\"joe smith\"@example.org", "example.org" }, { "\"a\\\"@x\"@example.org", "example.org" },
 		{ "=?utf-8?q?=3Ca=40evil=2Eexample=3E?= <joe@example.org>", "example.org" },
 		{ "J\xc3\xb6rg <joe@example.org>", "example.org" }, { "\"J\xf6rg\" <joe@example.org>", "example.org" },
-		{ "<joe@example.org>", "example.org" }, { "D'Marco <u@blah.com>", "blah.com" } };
+		{ "<joe@example.org>", "example.org" }, { "< joe@example.org > (Joe)", "example.org" },
+		{ "joe+a=b?=c@example.org", "example.org" }, { "D'Marco <u@blah.com>", "blah.com" } };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
@@ -47,7 +48,7 @@ test_one(void **state)
 static void
 test_none(void **state)
 {
-	static const char *const values[] = { "", " ", "(only a comment)", "<>", " Joe <>", "< (x) >", "Undisclosed:;",
+	static const char *const values[] = { "", " ", "(only a comment)", "<>", " Joe <>", "< >", "Undisclosed:;",
 		"Some group : (none) ;" };
 
 	(void)state;
@@ -82,7 +83,14 @@ test_invalid(void **state)
 		"G: a@b.example", "G: x;", "G:; x", ":;", ";", "G: H:;;", "\"x\" joe@example.org", "joe@example.org\r\n",
 		"joe\n@example.org", "Joe\r <joe@example.org>", "\"a\rb\" <joe@example.org>", "(\001) joe@example.org",
 		"j\xc3\xb6@example.org", "joe@ex\xc3\xa4mple.org", "joe@legit.com'a.attack.com", "joe@x.com(.example.com",
-		"Joe: <joe@example.org>", "joe@example.org;", "<joe@example.org>,\\<a@b.c>" };
+		"Joe: <joe@example.org>", "joe@example.org;", "<joe@example.org>,\\<a@b.c>",
+		/* encoded words, which some decode before they look for an address */
+		"=?utf-8?q?admin=40legit.example=3E=2C?=x@attack.example", "<=?x?q?admin=40legit.example?=@attack.example>",
+		"\"=?utf-8?b?PGFkbWluQGxlZ2l0LmV4YW1wbGU+?=\"@attack.example", "a.=?x?q?=40?=.b@attack.example",
+		/* comments within an address, which some do not know */
+		"x(@legit.example)@attack.example", "x@(admin@legit.example)attack.example", "< (x) >",
+		"<(admin@legit.example>)x@attack.example>", "<x@attack.example(<admin@legit.example>)>",
+		"\"j\xc3\xb6\"@example.org" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(values) / sizeof(*values); i++)
