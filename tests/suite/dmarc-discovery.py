@@ -61,7 +61,7 @@ CASES = [
     ("tree: twelve labels are eight questions", "tree", {"_dmarc.example.org": txt(REJECT)}, LONG, "",
      dict(result="fail", policy="reject"), 8),
     ("tree: psd=y", "tree", {"_dmarc.bank": txt("v=DMARC1; p=reject; psd=y"), "a.bank": [("A", "192.0.2.1")]}, "a.bank", "b.bank",
-     dict(result="fail", policy="reject", aligned_by="none"), 3),
+     dict(result="fail", policy="reject", aligned_by="none"), 2),
     ("tree: psd=n", "tree", {"_dmarc.a.example.org": txt("v=DMARC1; p=reject; psd=n"), "_dmarc.example.org": txt(REJECT)},
      "x.a.example.org", "y.example.org", dict(result="fail", aligned_by="none"), None),
     ("tree: t=y", "tree", {"_dmarc.example.org": txt("v=DMARC1; p=reject; t=y")}, "example.org", "",
