@@ -364,11 +364,36 @@ stop_answering(struct fake_backend *b)
 	}
 }
 
+static void
+holder_close(struct fake_backend *b)
+{
+	if (b->holder >= 0)
+		close(b->holder);
+	b->holder = -1;
+}
+
+/* A bound socket that does not listen: who connects is refused, and no other program is given the port meanwhile. */
+static void
+holder_open(struct fake_backend *b)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(b->port),
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int on = 1, off = 0;
+
+	b->holder = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	(void)setsockopt(b->holder, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)); /* past connections may linger */
+	if (bind(b->holder, (struct sockaddr *)&at, sizeof(at)) != 0)
+		holder_close(b);
+	else
+		(void)setsockopt(b->holder, SOL_SOCKET, SO_REUSEADDR, &off, sizeof(off)); /* nobody may share it */
+}
+
 bool
 fake_backend_up(struct fake_backend *b)
 {
 	struct net_endpoint e = { .kind = NET_IP, .port = b->port };
 
+	holder_close(b);
 	(void)span_to_ip(SPAN_LIT("127.0.0.1"), &e.ip);
 	b->listener = net_listen(&e, 1024);
 	if (b->listener < 0)
@@ -387,6 +412,7 @@ fake_backend_down(struct fake_backend *b)
 	if (b->listener >= 0)
 		close(b->listener);
 	b->listener = -1;
+	holder_open(b);
 	for (struct visit *v = b->visits; v != NULL; v = v->next) {
 		v->over = true;
 		(void)setsockopt(stream_fd(v->stream), SOL_SOCKET, SO_LINGER, &now, sizeof(now));
@@ -398,6 +424,7 @@ bool
 fake_backend_start(struct fake_backend *b, const struct scene *s)
 {
 	b->scene = s;
+	b->holder = -1;
 	memcpy(b->tricks, s->tricks, sizeof(b->tricks));
 	buf_init(&b->transcript, SCENE_TRANSCRIPT);
 	if (!fake_backend_up(b))
@@ -417,6 +444,7 @@ fake_backend_stop(struct fake_backend *b)
 	rt_watch_free(&b->watch);
 	if (b->listener >= 0)
 		close(b->listener);
+	holder_close(b);
 	for (size_t i = 0; i < b->message_count; i++)
 		free((void *)(uintptr_t)b->messages[i].bytes.ptr);
 	buf_fini(&b->transcript);

@@ -23,7 +23,8 @@ struct fake_backend {
 	const struct scene *scene;
 	struct trick tricks[64];      /* with what is left of their times */
 	struct rt_watch *watch;
-	int listener;
+	int listener;                 /* -1: down */
+	int holder;                   /* keeps the port for us while we are down; -1 */
 	uint16_t port;
 	struct buf transcript;
 	struct fake_message messages[4096];
