@@ -6,6 +6,9 @@
  * filters', in the order of their calls, then the policy's, in the order of the file), the header that came.
  * "remove-header" means the fields that came.
  *
+ * Where the header of what came ends at a line that is no field, the empty line is put in, as Postfix does: a reader that
+ * goes on looking for fields would find in the body those that we have not seen, and would not find what we signed.
+ *
  * Fields that came and claim to be our own Authentication-Results are removed whatever the policy says, in shadow
  * mode too (RFC 8601 section 5; CASES H03), and so are those of which readers may differ whose they are.
  */
@@ -77,6 +80,15 @@ mark_forged(struct apply *a)
 		}
 }
 
+/* Is there a body, and nothing between it and the header? (At a limit of the header nobody knows, and it is refused.) */
+static bool
+lacks_end(const struct apply *a)
+{
+	const struct header_block *h = &a->tx->header;
+
+	return !h->had_empty_line && a->tx->octets > a->tx->header_octets && !(h->faults & (HEADER_TOO_BIG | HEADER_TOO_MANY));
+}
+
 static enum sp_status
 plan(struct apply *a)
 {
@@ -92,7 +104,7 @@ plan(struct apply *a)
 	mark_forged(a);
 	for (size_t f = 0; f < h->count; f++)
 		a->rebuild = a->rebuild || a->fields[f] != NULL;
-	a->rebuild = a->rebuild || a->body != NULL;
+	a->rebuild = a->rebuild || a->body != NULL || (h->count > 0 && lacks_end(a));
 	return a->rebuild && (h->faults & (HEADER_TOO_BIG | HEADER_TOO_MANY)) ? SP_LIMIT : SP_OK;
 }
 
@@ -268,8 +280,8 @@ write_head(struct apply *a)
 		write_field(to, a->final.top[n - 1].field);
 	for (size_t n = 0; n < count; n++)
 		write_field(to, a->final.fields[n].field);
-	if (a->rebuild ? h->had_empty_line || a->body != NULL : a->tx->blank_first && h->count == 0 && to->len > 0)
-		buf_add_str(to, "\r\n"); /* not rebuilt: or the body's first line would fold our last field */
+	if (a->rebuild ? h->had_empty_line || a->body != NULL || lacks_end(a) : h->count == 0 && lacks_end(a) && to->len > 0)
+		buf_add_str(to, "\r\n");
 }
 
 static enum sp_status

@@ -76,8 +76,6 @@ inspect_content(struct inspect *i, struct sp_span bytes)
 	if (bytes.len == 0 || tx->settled || tx->fault != SP_OK)
 		return tx->fault;
 	i->limit_ms = RT_NEVER;
-	if (tx->octets == 0)
-		tx->blank_first = bytes.ptr[0] == ' ' || bytes.ptr[0] == '\t';
 	tx->octets += (int64_t)bytes.len;
 	if (!tx->header.complete) {
 		if (!header_feed(&tx->header, bytes, &used))

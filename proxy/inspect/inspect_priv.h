@@ -164,7 +164,6 @@ struct transaction {
 	struct header_block header;
 	int64_t octets;         /* of content so far */
 	int64_t header_octets;
-	bool blank_first;       /* the content begins with a blank */
 	bool body_wanted;       /* a filter has a body hook */
 	bool settled;           /* refused at the header: verdict is the last one */
 	struct policy_verdict verdict;

@@ -117,18 +117,32 @@ wire_offset(void **state)
 	check(EDIT, do_remove_all, "X: 1\r\n\r\n.\r\n", TRACE "\r\n");
 	check(EDIT, do_remove_all, "X: 1\r\n.\r\n", TRACE);
 	/* no empty line: the body begins with the first line that is no field */
-	check(EDIT, do_remove_all, "X: 1\r\nA: 2\r\nno field\r\n.\r\n", TRACE "A: 2\r\nno field\r\n");
-	check(EDIT, do_remove_all, "X: 1\r\nA: 2\r\n..no field\r\n.\r\n", TRACE "A: 2\r\n..no field\r\n");
+	check(EDIT, do_remove_all, "X: 1\r\nA: 2\r\nno field\r\n.\r\n", TRACE "A: 2\r\n\r\nno field\r\n");
+	check(EDIT, do_remove_all, "X: 1\r\nA: 2\r\n..no field\r\n.\r\n", TRACE "A: 2\r\n\r\n..no field\r\n");
 }
 
-/* A message without a header whose first line begins with a blank: it must not fold into our field. */
+/* The same line, untouched: nobody is to look for fields behind it, where we have not. */
 static void
-blank_first(void **state)
+empty_line(void **state)
+{
+	(void)state;
+	check(EDIT, do_nothing, "A: 1\r\n b\r\nno field\r\nFrom: x\r\n\r\n..\r\n.\r\n",
+		TRACE "A: 1\r\n b\r\n\r\nno field\r\nFrom: x\r\n\r\n..\r\n");
+	check(EDIT, do_nothing, "..A: 1\r\nname\r\n.\r\n", TRACE "..A: 1\r\n\r\nname\r\n");
+	check(EDIT, do_nothing, "A: 1\r\n..\r\n.\r\n", TRACE "A: 1\r\n\r\n..\r\n");
+	check(EDIT, do_nothing, "A: 1\r\n.\r\n", TRACE "A: 1\r\n");
+	check(EDIT, do_nothing, "A: 1\r\n\r\n.\r\n", TRACE "A: 1\r\n\r\n");
+}
+
+/* A message without a header: its first line is not to fold into our field, nor to be taken for one. */
+static void
+no_header(void **state)
 {
 	(void)state;
 	check(EDIT, do_add, " text\r\nmore\r\n.\r\n", TRACE "A: 1\r\n..B: 2\r\n\t.3\r\n\r\n text\r\nmore\r\n");
 	check(EDIT, do_nothing, "\ttext\r\n.\r\n", TRACE "\r\n\ttext\r\n");
-	check(EDIT, do_nothing, "text\r\n.\r\n", TRACE "text\r\n");
+	check(EDIT, do_nothing, "text\r\n.\r\n", TRACE "\r\ntext\r\n");
+	check(EDIT, do_nothing, "..text\r\n.\r\n", TRACE "\r\n..text\r\n");
 	check(EDIT, do_nothing, "\r\ntext\r\n.\r\n", TRACE "\r\ntext\r\n");
 	check(EDIT, do_nothing, ".\r\n", TRACE);
 }
@@ -432,7 +446,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(header_edits),
 		cmocka_unit_test(wire_offset),
-		cmocka_unit_test(blank_first),
+		cmocka_unit_test(empty_line),
+		cmocka_unit_test(no_header),
 		cmocka_unit_test(many_copies),
 		cmocka_unit_test(policy_edits),
 		cmocka_unit_test(policy_adds_once),
