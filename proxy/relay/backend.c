@@ -78,10 +78,7 @@ relay_backend_new(const struct relay_config *c)
 		b->config.helo = "localhost";
 	if (b->config.sink != NULL)
 		b->offer = (struct relay_offer){ .known = true,
-			.pipelining = true,
-			.eightbit = true,
-			.enhanced = true,
-			.size = true };
+			.extensions = EXT_BIT(EXT_PIPELINING) | EXT_BIT(EXT_8BITMIME) | EXT_BIT(EXT_ENHANCED) | EXT_BIT(EXT_SIZE) };
 	return b;
 }
 
@@ -174,7 +171,7 @@ relay_backend_probe(struct relay_backend *b, int64_t max_age_ms)
 	}
 	b->probing = true;
 	answer_init(&why);
-	if (backend_open(b, deadline, &why, &c) == FAULT_NONE)
+	if (backend_open(&(struct opening){ b, NULL, deadline, &why }, &c) == FAULT_NONE)
 		backend_give(b, &c);
 	else
 		b->quiet_until = rt_deadline(PROBE_HOLD_MS);

@@ -52,19 +52,19 @@ write_mail(struct relay *r, int64_t limit_ms)
 	/* set before a single octet can have left */
 	r->conn->dirty = true;
 	r->mail_answered = false;
-	if (offer->size && e->size >= 0)
+	if (relay_offers(offer, EXT_SIZE) && e->size >= 0)
 		n = snprintf(text, sizeof(text), "> SIZE=%lld", (long long)e->size);
 	else
 		n = snprintf(text, sizeof(text), ">");
-	if (offer->eightbit && e->body_given)
-		n += snprintf(text + n, sizeof(text) - (size_t)n, " BODY=%s",
-			e->body_8bit ? "8BITMIME" : "7BIT");
-	n += snprintf(text + n, sizeof(text) - (size_t)n, "\r\n");
 	fault = conn_write(r->conn, SPAN_LIT("MAIL FROM:<"), limit_ms);
 	if (fault == FAULT_NONE)
 		fault = conn_write(r->conn, e->sender, limit_ms);
 	if (fault == FAULT_NONE)
 		fault = conn_write(r->conn, span_of(text, (size_t)n), limit_ms);
+	if (fault == FAULT_NONE)
+		fault = conn_write(r->conn, e->params, limit_ms);
+	if (fault == FAULT_NONE)
+		fault = conn_write(r->conn, SPAN_LIT("\r\n"), limit_ms);
 	return fault;
 }
 
@@ -81,7 +81,11 @@ write_verb(struct relay *r, enum verb verb, const struct rcpt *rcpt, int64_t lim
 	if (fault == FAULT_NONE)
 		fault = conn_write(r->conn, rcpt->address, limit_ms);
 	if (fault == FAULT_NONE)
-		fault = conn_write(r->conn, SPAN_LIT(">\r\n"), limit_ms);
+		fault = conn_write(r->conn, SPAN_LIT(">"), limit_ms);
+	if (fault == FAULT_NONE)
+		fault = conn_write(r->conn, rcpt->params, limit_ms);
+	if (fault == FAULT_NONE)
+		fault = conn_write(r->conn, SPAN_LIT("\r\n"), limit_ms);
 	return fault;
 }
 
@@ -90,7 +94,7 @@ static enum relay_fault
 batch_send(struct relay *r, struct batch *send, size_t *ret_sent, int64_t limit_ms)
 {
 	int64_t deadline = earlier(limit_ms, rt_deadline(r->backend->config.timeouts.mail));
-	size_t most = r->conn->offer.pipelining ? BATCH_WINDOW : 1;
+	size_t most = relay_offers(&r->conn->offer, EXT_PIPELINING) ? BATCH_WINDOW : 1;
 	struct rcpt *rcpt = NULL;
 	enum relay_fault fault;
 

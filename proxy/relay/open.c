@@ -9,6 +9,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 
 #include "policy/kit/span.h"
 
@@ -19,26 +20,33 @@
  */
 enum { OPEN_UNSENT = 262144 };
 
+static void
+offer_text(char *to, size_t room, struct sp_span rest)
+{
+	(void)snprintf(to, room, "%.*s", (int)rest.len, rest.len > 0 ? rest.ptr : "");
+}
+
 /* The word at the front of an EHLO line, and the rest. */
 static void
 offer_line(struct relay_offer *offer, struct sp_span line)
 {
 	size_t end = span_find(line, ' ');
-	struct sp_span word = span_head(line, end), rest = span_trim(span_from(line, end));
+	struct sp_span rest = span_trim(span_from(line, end));
+	enum extension e = extension_find(span_head(line, end));
 	uint64_t size = 0;
 
-	if (span_ieq(word, SPAN_LIT("PIPELINING")))
-		offer->pipelining = true;
-	else if (span_ieq(word, SPAN_LIT("8BITMIME")))
-		offer->eightbit = true;
-	else if (span_ieq(word, SPAN_LIT("ENHANCEDSTATUSCODES")))
-		offer->enhanced = true;
-	else if (span_ieq(word, SPAN_LIT("SIZE"))) {
-		offer->size = true;
-		/* a number that we cannot hold limits nothing */
-		if (span_to_u64(rest, INT64_MAX, &size) == SP_OK)
-			offer->size_max = (int64_t)size;
-	}
+	if (e == EXTENSIONS)
+		return;
+	offer->extensions |= EXT_BIT(e);
+	/* a number that we cannot hold limits nothing */
+	if (e == EXT_SIZE && span_to_u64(rest, INT64_MAX, &size) == SP_OK)
+		offer->size_max = (int64_t)size;
+	else if (e == EXT_AUTH)
+		offer_text(offer->auth, sizeof(offer->auth), rest);
+	else if (e == EXT_XCLIENT)
+		offer_text(offer->xclient, sizeof(offer->xclient), rest);
+	else if (e == EXT_XFORWARD)
+		offer_text(offer->xforward, sizeof(offer->xforward), rest);
 }
 
 static struct relay_offer
@@ -96,47 +104,69 @@ open_hello(struct conn *c, const struct relay_config *config, bool extended, int
 	return fault;
 }
 
+/* EHLO, or HELO where that is not known; the offer goes to c. */
 static enum relay_fault
-open_greet(struct conn *c, const struct relay_config *config, int64_t limit_ms, struct answer *why)
+open_offer(const struct opening *o, struct conn *c)
 {
-	enum relay_fault fault =
-		conn_reply(c, earlier(limit_ms, rt_deadline(config->timeouts.banner)));
+	const struct relay_config *config = &o->backend->config;
+	enum relay_fault fault = open_hello(c, config, true, o->deadline_ms);
 
-	if (fault == FAULT_NONE && reply_class(conn_last(c)->code) != 2)
-		return open_refused(c, why);
-	if (fault == FAULT_NONE)
-		fault = open_hello(c, config, true, limit_ms);
 	if (fault == FAULT_NONE && reply_class(conn_last(c)->code) == 2) {
 		c->offer = offer_parse(buf_span(&conn_last(c)->text));
 		return FAULT_NONE;
 	}
 	if (fault == FAULT_NONE && reply_class(conn_last(c)->code) == 5)
-		fault = open_hello(c, config, false, limit_ms);
+		fault = open_hello(c, config, false, o->deadline_ms);
 	if (fault != FAULT_NONE) {
-		answer_fault(why, fault);
+		answer_fault(o->why, fault);
 		return fault;
 	}
 	if (reply_class(conn_last(c)->code) != 2)
-		return open_refused(c, why);
+		return open_refused(c, o->why);
 	c->offer = (struct relay_offer){ .known = true };
 	return FAULT_NONE;
 }
 
+/* Banner, EHLO, and what changes the connection so that EHLO is due again: TLS, the client's name. */
 static enum relay_fault
-open_one(struct relay_backend *b, const struct net_endpoint *e, int64_t limit_ms,
-	struct answer *why, struct conn **ret)
+open_greet(const struct opening *o, struct conn *c)
+{
+	enum relay_fault fault;
+	bool again = false;
+
+	fault = conn_reply(c, earlier(o->deadline_ms, rt_deadline(o->backend->config.timeouts.banner)));
+	if (fault != FAULT_NONE) {
+		answer_fault(o->why, fault);
+		return fault;
+	}
+	if (reply_class(conn_last(c)->code) != 2)
+		return open_refused(c, o->why);
+	fault = open_offer(o, c);
+	if (fault == FAULT_NONE)
+		fault = secure_greeted(o, c, &again);
+	if (fault == FAULT_NONE && again)
+		fault = open_offer(o, c);
+	again = false;
+	if (fault == FAULT_NONE)
+		fault = introduce_greeted(o, c, &again);
+	if (fault == FAULT_NONE && again)
+		fault = open_offer(o, c);
+	return fault;
+}
+
+static enum relay_fault
+open_one(const struct opening *o, const struct net_endpoint *e, struct conn **ret)
 {
 	struct stream *s = NULL;
 	struct conn *c;
 	enum relay_fault fault;
-	enum sp_status st =
-		stream_connect(e, earlier(limit_ms, rt_deadline(b->config.timeouts.connect)), &s);
+	enum sp_status st = stream_connect(e, earlier(o->deadline_ms, rt_deadline(o->backend->config.timeouts.connect)), &s);
 
 	if (st != SP_OK) {
 		fault = st == SP_CANCELED || st == SP_SYSTEM ? FAULT_LOCAL
 			: st == SP_TIMEOUT                   ? FAULT_NOANSWER
 							     : FAULT_REFUSED;
-		answer_fault(why, fault);
+		answer_fault(o->why, fault);
 		return fault;
 	}
 	if (e->kind == NET_IP) {
@@ -146,10 +176,14 @@ open_one(struct relay_backend *b, const struct net_endpoint *e, int64_t limit_ms
 	}
 	c = conn_new(s, e->text);
 	if (c == NULL) {
-		answer_fault(why, FAULT_LOCAL);
+		answer_fault(o->why, FAULT_LOCAL);
 		return FAULT_LOCAL;
 	}
-	fault = open_greet(c, &b->config, limit_ms, why);
+	fault = introduce_first(o, c);
+	if (fault == FAULT_NONE)
+		fault = secure_first(o, c);
+	if (fault == FAULT_NONE)
+		fault = open_greet(o, c);
 	if (fault == FAULT_NONE)
 		*ret = c;
 	else if (fault == FAULT_GREETING)
@@ -160,23 +194,24 @@ open_one(struct relay_backend *b, const struct net_endpoint *e, int64_t limit_ms
 }
 
 enum relay_fault
-backend_open(struct relay_backend *b, int64_t deadline_ms, struct answer *why, struct conn **ret)
+backend_open(const struct opening *o, struct conn **ret)
 {
+	struct relay_backend *b = o->backend;
 	struct route route;
 	struct net_endpoint e;
 	enum relay_fault fault = FAULT_NONE;
 	bool tried = false;
 
 	route_init(&route, &b->config);
-	while (route_next(&route, deadline_ms, &e)) {
+	while (route_next(&route, o->deadline_ms, &e)) {
 		tried = true;
-		fault = open_one(b, &e, deadline_ms, why, ret);
-		if (fault == FAULT_NONE || fault == FAULT_LOCAL || rt_now_ms() >= deadline_ms)
+		fault = open_one(o, &e, ret);
+		if (fault == FAULT_NONE || fault == FAULT_LOCAL || rt_now_ms() >= o->deadline_ms)
 			break;
 	}
 	if (!tried) {
 		fault = route.fault != FAULT_NONE ? route.fault : FAULT_NOROUTE;
-		answer_fault(why, fault);
+		answer_fault(o->why, fault);
 	}
 	route_fini(&route);
 	if (fault == FAULT_NONE) {

@@ -11,12 +11,14 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "policy/kit/must.h"
 #include "policy/kit/span.h"
 
 enum {
 	RELAY_ARENA = 4194304, /* all recipients of a transaction */
+	RELAY_CLIENT = 8192,   /* what is known of the client */
 	RELAY_NOOP_WAIT_MS = 30000,
 	RELAY_VERB_MS = 280000 /* a client waits 300 s for the reply to MAIL or RCPT */
 };
@@ -41,13 +43,45 @@ relay_free(struct relay **r)
 {
 	if (*r == NULL)
 		return;
-	if ((*r)->conn != NULL)
+	if ((*r)->conn != NULL && introduce_binds(&(*r)->backend->config))
+		conn_quit(&(*r)->conn);
+	else if ((*r)->conn != NULL)
 		backend_give((*r)->backend, &(*r)->conn);
 	(*r)->backend->relays--;
 	answer_fini(&(*r)->answer);
 	arena_free(&(*r)->arena);
+	arena_free(&(*r)->client_arena);
 	free(*r);
 	*r = NULL;
+}
+
+/* True: all texts are in the arena now. */
+static bool
+client_copy(struct relay_client *to, const struct relay_client *from, struct arena *a)
+{
+	*to = *from;
+	to->name = arena_copy(a, from->name);
+	to->helo = arena_copy(a, from->helo);
+	to->user = arena_copy(a, from->user);
+	return to->name.ptr != NULL && to->helo.ptr != NULL && to->user.ptr != NULL;
+}
+
+enum sp_status
+relay_introduce(struct relay *r, const struct relay_client *c)
+{
+	const struct relay_client *old = &r->client;
+	bool same = old->ip.family == c->ip.family && memcmp(old->ip.bytes, c->ip.bytes, sizeof(c->ip.bytes)) == 0 &&
+		old->port == c->port && old->esmtp == c->esmtp && old->tls == c->tls && span_eq(old->name, c->name) &&
+		span_eq(old->helo, c->helo) && span_eq(old->user, c->user);
+
+	if (same)
+		return SP_OK;
+	if (r->conn != NULL && introduce_binds(&r->backend->config))
+		conn_quit(&r->conn);
+	arena_free(&r->client_arena);
+	r->client = (struct relay_client){ 0 };
+	r->client_arena = arena_new(512, RELAY_CLIENT);
+	return r->client_arena != NULL && client_copy(&r->client, c, r->client_arena) ? SP_OK : SP_SYSTEM;
 }
 
 /* An address that could end our command line early never gets this far; it is looked at once more
@@ -65,7 +99,7 @@ enum sp_status
 relay_begin(struct relay *r, const struct relay_envelope *e, int64_t deadline_ms)
 {
 	relay_abort(r);
-	if (!path_ok(e->sender))
+	if (!path_ok(e->sender) || !path_ok(e->params))
 		return SP_INVALID;
 	if (r->arena == NULL)
 		r->arena = arena_new(2048, RELAY_ARENA);
@@ -74,7 +108,8 @@ relay_begin(struct relay *r, const struct relay_envelope *e, int64_t deadline_ms
 	arena_reset(r->arena);
 	r->envelope = *e;
 	r->envelope.sender = arena_copy(r->arena, e->sender);
-	if (r->envelope.sender.ptr == NULL)
+	r->envelope.params = arena_copy(r->arena, e->params);
+	if (r->envelope.sender.ptr == NULL || r->envelope.params.ptr == NULL)
 		return SP_SYSTEM;
 	r->deadline_ms = deadline_ms;
 	r->facts = (struct relay_facts){ .peer = "-" };
@@ -137,18 +172,18 @@ relay_connect(struct relay *r, bool fresh, int64_t limit_ms)
 
 	if (r->conn != NULL && (fresh || conn_stirred(r->conn)))
 		conn_free(&r->conn);
-	if (r->conn == NULL && !fresh)
+	if (r->conn == NULL && !fresh && !introduce_binds(&r->backend->config))
 		r->conn = backend_take(r->backend);
 	r->facts.reused = r->conn != NULL;
 	if (r->conn == NULL) {
 		start = rt_now_ns();
-		fault = backend_open(r->backend, limit_ms, &r->answer, &r->conn);
+		fault = backend_open(&(struct opening){ r->backend, &r->client, limit_ms, &r->answer }, &r->conn);
 		r->facts.connect_ns += rt_now_ns() - start;
 		if (fault != FAULT_NONE)
 			return fault;
 	}
 	(void)snprintf(r->facts.peer, sizeof(r->facts.peer), "%s", r->conn->peer);
-	if (r->envelope.body_given && r->envelope.body_8bit && !r->conn->offer.eightbit) {
+	if ((r->envelope.needs & ~r->conn->offer.extensions) != 0) {
 		answer_fault(&r->answer, FAULT_EXTENSION);
 		return FAULT_EXTENSION;
 	}
@@ -205,18 +240,20 @@ relay_replay(struct relay *r, int64_t limit_ms)
 }
 
 static struct rcpt *
-rcpt_new(struct relay *r, struct sp_span address)
+rcpt_new(struct relay *r, struct sp_span address, struct sp_span params)
 {
 	struct rcpt *rcpt;
 
-	if (!path_ok(address)) {
+	if (!path_ok(address) || !path_ok(params)) {
 		answer_own(&r->answer, 501, "5.1.3", SPAN_LIT("bad recipient address"));
 		return NULL;
 	}
 	rcpt = r->arena != NULL ? arena_alloc(r->arena, sizeof(*rcpt)) : NULL;
-	if (rcpt != NULL)
+	if (rcpt != NULL) {
 		rcpt->address = arena_copy(r->arena, address);
-	if (rcpt == NULL || rcpt->address.ptr == NULL) {
+		rcpt->params = arena_copy(r->arena, params);
+	}
+	if (rcpt == NULL || rcpt->address.ptr == NULL || rcpt->params.ptr == NULL) {
 		answer_own(&r->answer, 452, "4.5.3", SPAN_LIT("too many recipients"));
 		return NULL;
 	}
@@ -239,12 +276,12 @@ relay_rcpt_send(struct relay *r, struct rcpt *rcpt)
 }
 
 void
-relay_rcpt(struct relay *r, struct sp_span address, struct relay_reply *ret)
+relay_rcpt(struct relay *r, struct sp_span address, struct sp_span params, struct relay_reply *ret)
 {
 	enum relay_fault fault = FAULT_NONE;
 	struct rcpt *rcpt;
 
-	if (r->failed || (rcpt = rcpt_new(r, address)) == NULL) {
+	if (r->failed || (rcpt = rcpt_new(r, address, params)) == NULL) {
 		answer_out(&r->answer, ret);
 		return;
 	}

@@ -13,6 +13,7 @@
 
 #include "policy/kit/arena.h"
 #include "proxy/net/net.h"
+#include "proxy/smtp/extension.h"
 #include "proxy/spool/spool.h"
 
 struct relay_timeouts { /* milliseconds */
@@ -43,10 +44,17 @@ void relay_backend_sweep(struct relay_backend *b);
 
 /* What EHLO said when last asked. */
 struct relay_offer {
-	bool known;        /* asked with success at least once */
-	bool pipelining, eightbit, enhanced, size;
-	int64_t size_max;  /* 0: no limit named */
+	bool known;          /* asked with success at least once */
+	uint32_t extensions; /* EXT_BIT() of each that we know */
+	int64_t size_max;    /* 0: no limit named */
+	char auth[256];      /* mechanisms, as written */
+	char xclient[160], xforward[160]; /* attributes, as written */
 };
+static inline bool
+relay_offers(const struct relay_offer *o, enum extension e)
+{
+	return (o->extensions & EXT_BIT(e)) != 0;
+}
 struct relay_offer relay_backend_offer(const struct relay_backend *b);
 /* Asks now, if not known or older than max_age_ms; a failure leaves what was known. Suspends. */
 void relay_backend_probe(struct relay_backend *b, int64_t max_age_ms);
@@ -63,22 +71,40 @@ struct relay_reply {
 /* If nothing is known yet, but the first probe is under way, waits for its end, at most until the deadline. Suspends. */
 void relay_backend_await(struct relay_backend *b, int64_t deadline_ms);
 
+/* Who the client is, for backends that are to be told. Spans are copied; "" where something is not known. */
+struct relay_client {
+	struct sp_ip ip;       /* family 0: nobody, it is our own errand */
+	uint16_t port;
+	struct sp_ip local_ip; /* where the client had connected to */
+	uint16_t local_port;
+	struct sp_span name;   /* confirmed reverse name */
+	struct sp_span helo;
+	struct sp_span user;   /* who has logged in */
+	bool esmtp, tls;
+};
+
 struct relay;
 struct relay *relay_new(struct relay_backend *b); /* null: no memory */
 /* The session ends: the connection goes to the pool if it is clean, else QUIT or close. Never suspends. */
 void relay_free(struct relay **r);
 
+/* Says who the client is, before the first transaction and whenever it changes.  Where the backend was told otherwise, the
+ * connection is not used any more.  SP_SYSTEM: no memory. */
+enum sp_status relay_introduce(struct relay *r, const struct relay_client *c);
+
 /* Begins a transaction. Nothing is sent yet. deadline: the transaction's time budget; every later wait ends by it. */
 struct relay_envelope {
 	struct sp_span sender;  /* verbatim, "" for <> */
 	int64_t size;           /* -1: not given */
-	bool body_given, body_8bit;
+	struct sp_span params;  /* of MAIL but for SIZE, as they are to be written: " BODY=8BITMIME RET=HDRS"; "": none */
+	uint32_t needs;         /* EXT_BIT() of what the backend must offer for this message */
 };
 enum sp_status relay_begin(struct relay *r, const struct relay_envelope *e, int64_t deadline_ms);
 /* One recipient. At the first: connects (or reuses), and sends MAIL and RCPT together where PIPELINING was offered.
  * ret is always set: 250 class, or what the client is to be told. If MAIL was refused, each recipient gets that.
- * A reused connection that turns out dead before any reply is replaced once. */
-void relay_rcpt(struct relay *r, struct sp_span address, struct relay_reply *ret);
+ * A reused connection that turns out dead before any reply is replaced once.  params: " NOTIFY=NEVER", as they are to be
+ * written; "": none. */
+void relay_rcpt(struct relay *r, struct sp_span address, struct sp_span params, struct relay_reply *ret);
 /* While the client uploads: sends NOOP when the connection has been idle for long (default 60 s), so that it lives.
  * If it has gone, that is noted, and relay_send() replays the envelope once: all verdicts in the same class, else 451. */
 void relay_tick(struct relay *r);

@@ -112,9 +112,33 @@ struct relay_backend {
 	uint64_t filed; /* messages in the sink */
 };
 
-/* Connects to the first address that greets us. On failure why says what the client is told. */
-enum relay_fault backend_open(
-	struct relay_backend *b, int64_t deadline_ms, struct answer *why, struct conn **ret);
+/* Connects to the first address that greets us, in the client's name where that is asked for. On failure why says what the
+ * client is told. */
+struct opening {
+	struct relay_backend *backend;
+	const struct relay_client *client; /* null: our own errand */
+	int64_t deadline_ms;
+	struct answer *why;
+};
+enum relay_fault backend_open(const struct opening *o, struct conn **ret);
+
+/* ---- introduce.c: whose connection it is ---- */
+
+/* Before the first octet from the backend: PROXY. */
+enum relay_fault introduce_first(const struct opening *o, struct conn *c);
+/* Once EHLO is answered: XCLIENT. *ret_again: EHLO must be said once more. */
+enum relay_fault introduce_greeted(const struct opening *o, struct conn *c, bool *ret_again);
+/* Before each MAIL: XFORWARD. */
+enum relay_fault introduce_mail(struct relay *r, int64_t limit_ms);
+/* Is a connection to this backend one client's alone? */
+bool introduce_binds(const struct relay_config *config);
+
+/* ---- secure.c: TLS to the backend ---- */
+
+/* Right after connecting, where TLS comes before everything (RFC 8314). */
+enum relay_fault secure_first(const struct opening *o, struct conn *c);
+/* Once EHLO is answered: STARTTLS (RFC 3207). *ret_again: EHLO must be said once more. */
+enum relay_fault secure_greeted(const struct opening *o, struct conn *c, bool *ret_again);
 /* An idle connection that is still good, or null. */
 struct conn *backend_take(struct relay_backend *b);
 /* Keeps it, or closes it with QUIT. */
@@ -139,12 +163,14 @@ bool route_next(struct route *r, int64_t deadline_ms, struct net_endpoint *ret);
 
 struct rcpt {
 	struct rcpt *next;
-	struct sp_span address;
+	struct sp_span address, params;
 	int code; /* the backend's last answer */
 };
 
 struct relay {
 	struct relay_backend *backend;
+	struct relay_client client;
+	struct arena *client_arena; /* its texts */
 	struct conn *conn;   /* null: none, or (when open) lost and noted by relay_tick() */
 	struct arena *arena; /* the transaction's */
 	struct relay_envelope envelope;

@@ -94,7 +94,7 @@ reply_ehlo(struct session *s)
 	relay_backend_await(s->backend, rt_deadline(OFFER_WAIT_MS));
 	offer = relay_backend_offer(s->backend);
 	snprintf(text, sizeof(text), "%s\nPIPELINING\nSIZE %lld%s%s\nENHANCEDSTATUSCODES\nHELP", s->config->hostname,
-		(long long)offered_size(s, &offer), offer.eightbit ? "\n8BITMIME" : "",
+		(long long)offered_size(s, &offer), relay_offers(&offer, EXT_8BITMIME) ? "\n8BITMIME" : "",
 		s->config->tls != NULL && !session_encrypted(s) ? "\nSTARTTLS" : "");
 	session_reply(s, 250, NULL, text);
 }

@@ -118,11 +118,19 @@ disk_full(const struct session *s)
 	return free_octets >= 0 && free_octets < 2 * s->config->limits.message_size;
 }
 
+static bool
+eightbit_offered(const struct session *s)
+{
+	struct relay_offer offer = relay_backend_offer(s->backend);
+
+	return relay_offers(&offer, EXT_8BITMIME);
+}
+
 static struct command_error
 parse_mail(const struct session *s, const struct command *c, struct command_path *mail)
 {
 	struct command_limits limits = { .mail = true, .literals = true, .quoted_local = s->config->quoted_local,
-		.offer_size = s->esmtp, .offer_8bit = s->esmtp && relay_backend_offer(s->backend).eightbit };
+		.offer_size = s->esmtp, .offer_8bit = s->esmtp && eightbit_offered(s) };
 	struct command_error e = command_parse_path(c->argument, &limits, mail);
 
 	if (e.code == 0 && mail->size > s->config->limits.message_size)
@@ -205,8 +213,12 @@ static bool
 begin_relay(struct session *s)
 {
 	struct transaction *tx = s->tx;
-	struct relay_envelope e = { .sender = tx->mail.address.text, .size = tx->mail.size,
-		.body_given = tx->mail.body_given, .body_8bit = tx->mail.body_8bit };
+	struct relay_envelope e = { .sender = tx->mail.address.text, .size = tx->mail.size };
+
+	if (tx->mail.body_given) {
+		e.params = tx->mail.body_8bit ? SPAN_LIT(" BODY=8BITMIME") : SPAN_LIT(" BODY=7BIT");
+		e.needs = tx->mail.body_8bit ? EXT_BIT(EXT_8BITMIME) : 0;
+	}
 
 	if (s->relay == NULL)
 		s->relay = relay_new(s->backend);
@@ -245,7 +257,7 @@ ask_backend(struct session *s, struct sp_span address, struct relay_reply *ret)
 		if (hold_rcpt(s, address))
 			*ret = (struct relay_reply){ .code = 250, .enhanced = "2.1.5", .text = SPAN_LIT("ok") };
 	} else if (s->tx->relay_begun || begin_relay(s)) {
-		relay_rcpt(s->relay, address, ret);
+		relay_rcpt(s->relay, address, span_of(NULL, 0), ret);
 	}
 }
 
@@ -330,7 +342,7 @@ envelope_relay_late(struct session *s)
 			transaction_reply(s, 451, "4.3.0", SPAN_LIT("out of memory, try again later"), "limit");
 			return false;
 		}
-		relay_rcpt(s->relay, s->tx->held[i], &reply);
+		relay_rcpt(s->relay, s->tx->held[i], span_of(NULL, 0), &reply);
 		if (reply_class(reply.code) != 2 && reply_class(reply.code) > reply_class(worst.code)) {
 			worst = reply;
 			worst.text = arena_copy(s->tx->arena, reply.text);

@@ -69,7 +69,7 @@ env_rcpt(struct env *e, const char *address)
 {
 	struct relay_reply reply;
 
-	relay_rcpt(e->relay, span_str(address), &reply);
+	relay_rcpt(e->relay, span_str(address), span_of(NULL, 0), &reply);
 	return env_reply(e, &reply);
 }
 

@@ -179,7 +179,7 @@ static void
 eight_bit(struct env *e)
 {
 	struct relay_envelope envelope = {
-		.sender = SPAN_LIT(""), .size = 1234, .body_given = true, .body_8bit = true
+		.sender = SPAN_LIT(""), .size = 1234, .params = SPAN_LIT(" BODY=8BITMIME"), .needs = EXT_BIT(EXT_8BITMIME)
 	};
 
 	assert_int_equal(relay_begin(e->relay, &envelope, rt_deadline(1000000)), SP_OK);
@@ -257,7 +257,7 @@ helo(struct env *e)
 	assert_int_equal(fake_count(&e->fake, "EHLO gate.example\n"), 1);
 	assert_int_equal(fake_count(&e->fake, "HELO gate.example\n"), 1);
 	offer = relay_backend_offer(e->backend);
-	assert_true(offer.known && !offer.pipelining && !offer.eightbit && !offer.size);
+	assert_true(offer.known && offer.extensions == 0);
 }
 
 static void
@@ -277,7 +277,7 @@ probe(struct env *e)
 	assert_false(offer.known);
 	relay_backend_probe(e->backend, 60000);
 	offer = relay_backend_offer(e->backend);
-	assert_true(offer.known && offer.pipelining && offer.size);
+	assert_true(offer.known && relay_offers(&offer, EXT_PIPELINING) && relay_offers(&offer, EXT_SIZE));
 	assert_int_equal(offer.size_max, 123);
 	relay_backend_probe(e->backend, 60000);
 	assert_int_equal(e->fake.connections, 1);
