@@ -248,6 +248,24 @@ listener_tls(struct config *c, const struct policy_block *b, struct config_liste
 		policy_diag_at(d, c->policy, policy_setting_place(b, "tls certificate"), false, "%s", error);
 }
 
+/* The extensions that a setting names. */
+static uint32_t
+extension_set(struct config *c, const struct policy_block *b, const char *key, struct policy_diag *d)
+{
+	uint32_t set = 0;
+
+	for (size_t i = 0; i < policy_setting_count(b, key); i++) {
+		enum extension e = extension_find(policy_setting_text(b, key, i));
+
+		if (e == EXTENSIONS)
+			policy_diag_at(d, c->policy, policy_setting_place(b, key), false,
+				"'%s' is no extension that we know", policy_setting_text(b, key, i).ptr);
+		else
+			set |= EXT_BIT(e);
+	}
+	return set;
+}
+
 static void
 listener_build(struct config *c, size_t index, struct policy_diag *d)
 {
@@ -266,6 +284,7 @@ listener_build(struct config *c, size_t index, struct policy_diag *d)
 	s->space = policy_setting_int(b, "bare line ends") == 1;
 	s->relay_late = policy_setting_int(b, "relay") == 1;
 	s->quoted_local = policy_setting_int(b, "quoted local part") != 0;
+	s->withhold = extension_set(c, b, "withhold", d);
 	s->trust_proxy = c->override.trust_proxy;
 	listener_limits(b, l);
 	if (net_endpoint_parse(c->override.listen != NULL ? span_str(c->override.listen) : s->listener, 0, &l->endpoint) != SP_OK || l->endpoint.kind == NET_HOST) {

@@ -36,6 +36,7 @@ static const struct policy_setting_decl listen_settings[] = {
 	{ "relay", POLICY_SET_ENUM, .fallback = "early", .words = relay_words, .help = "early: the backend is asked at each RCPT; late: after the verdict only" },
 	{ "bare line ends", POLICY_SET_ENUM, .fallback = "refuse", .words = line_end_words, .help = "bare CR, bare LF and NUL: refuse the message, or turn each into a space" },
 	{ "quoted local part", POLICY_SET_BOOL, .fallback = "no", .help = "take \"quoted\"@example.com" },
+	{ "withhold", POLICY_SET_STRING, .list = true, .repeat = true, .help = "extensions that EHLO does not offer, whatever the backend has" },
 	{ "tls certificate", POLICY_SET_FILE, .help = "PEM chain; offers STARTTLS" },
 	{ "tls key", POLICY_SET_FILE, .help = "PEM key of the certificate" },
 	{ "max message", POLICY_SET_SIZE, .fallback = "50M", .min = 1024, .max = NO_LIMIT, .help = "octets of a message" },

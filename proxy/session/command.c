@@ -20,8 +20,6 @@ struct command_row {
 	bool group_end; /* nothing may be sent behind it before its reply */
 };
 
-enum { OFFER_WAIT_MS = 10000 };
-
 enum {
 	IN_TRANSACTION = STATE_MAIL | STATE_RCPT,
 	GREETED = STATE_READY | IN_TRANSACTION,
@@ -76,29 +74,6 @@ check_starttls(const struct session *s, const struct command *c)
 
 /* ---- the simple commands -------------------------------------------------------------------- */
 
-static int64_t
-offered_size(const struct session *s, const struct relay_offer *offer)
-{
-	int64_t own = s->config->limits.message_size;
-
-	return offer->known && offer->size_max > 0 && offer->size_max < own ? offer->size_max : own;
-}
-
-static void
-reply_ehlo(struct session *s)
-{
-	struct relay_offer offer;
-	char text[512];
-
-	/* a worker's first clients must not be told less than the others: to miss 8BITMIME makes senders bounce mail */
-	relay_backend_await(s->backend, rt_deadline(OFFER_WAIT_MS));
-	offer = relay_backend_offer(s->backend);
-	snprintf(text, sizeof(text), "%s\nPIPELINING\nSIZE %lld%s%s\nENHANCEDSTATUSCODES\nHELP", s->config->hostname,
-		(long long)offered_size(s, &offer), relay_offers(&offer, EXT_8BITMIME) ? "\n8BITMIME" : "",
-		s->config->tls != NULL && !session_encrypted(s) ? "\nSTARTTLS" : "");
-	session_reply(s, 250, NULL, text);
-}
-
 /* EHLO also ends any transaction (RFC 5321 4.1.4). */
 static void
 proceed_helo(struct session *s, const struct command *c)
@@ -107,6 +82,7 @@ proceed_helo(struct session *s, const struct command *c)
 
 	transaction_end(s);
 	s->state = STATE_NEW;
+	s->offered = 0;
 	s->esmtp = c->verb == COMMAND_EHLO;
 	snprintf(s->helo, sizeof(s->helo), "%.*s", (int)c->argument.len, c->argument.ptr);
 	v = inspect_helo(s->inspect, span_str(s->helo), s->esmtp, rt_deadline(s->config->timeouts.filters));
@@ -116,7 +92,7 @@ proceed_helo(struct session *s, const struct command *c)
 	}
 	s->state = STATE_READY;
 	if (s->esmtp)
-		reply_ehlo(s);
+		session_reply_ehlo(s);
 	else
 		session_reply(s, 250, NULL, s->config->hostname);
 }

@@ -118,19 +118,11 @@ disk_full(const struct session *s)
 	return free_octets >= 0 && free_octets < 2 * s->config->limits.message_size;
 }
 
-static bool
-eightbit_offered(const struct session *s)
-{
-	struct relay_offer offer = relay_backend_offer(s->backend);
-
-	return relay_offers(&offer, EXT_8BITMIME);
-}
-
 static struct command_error
 parse_mail(const struct session *s, const struct command *c, struct command_path *mail)
 {
 	struct command_limits limits = { .mail = true, .literals = true, .quoted_local = s->config->quoted_local,
-		.offer_size = s->esmtp, .offer_8bit = s->esmtp && eightbit_offered(s) };
+		.offered = s->offered };
 	struct command_error e = command_parse_path(c->argument, &limits, mail);
 
 	if (e.code == 0 && mail->size > s->config->limits.message_size)

@@ -46,6 +46,7 @@ struct session_config {
 	bool space;       /* bare CR, LF, NUL become spaces; else refused */
 	bool quoted_local;
 	bool write_results;      /* our Authentication-Results go onto the message; forged ones are removed in any case */
+	uint32_t withhold;       /* EXT_BIT() of what is never offered */
 	bool several_from;       /* a message with several From fields is taken; else 550 5.7.1 */
 	struct tls_context *tls; /* null: STARTTLS is not offered */
 	struct session_limits limits;

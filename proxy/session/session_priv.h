@@ -3,6 +3,7 @@
  *
  *   session.c    its life: banner, lines, limits, farewell
  *   command.c    the table of commands {verb, states, check, proceed} and the simple ones
+ *   ehlo.c       the reply to EHLO
  *   envelope.c   MAIL and RCPT
  *   relaying.c   who may relay
  *   message.c    DATA, from 354 to the reply to the final dot
@@ -67,6 +68,7 @@ struct session {
 	uint16_t port;
 	char helo[256];
 	bool esmtp;
+	uint32_t offered;        /* EXT_BIT() of each extension that our last reply to EHLO named; 0 after HELO */
 	bool done;               /* nothing more is read */
 	bool peer_gone;
 	unsigned errors, junk, bad_recipients, strict_faults;
@@ -102,6 +104,15 @@ session_encrypted(const struct session *s)
 
 /* ---- command.c ---- */
 void session_command(struct session *s, struct sp_span line);
+
+/* ---- ehlo.c ---- */
+/* Says what is offered, and notes it in s->offered. */
+void session_reply_ehlo(struct session *s);
+static inline bool
+session_offered(const struct session *s, enum extension e)
+{
+	return (s->offered & EXT_BIT(e)) != 0;
+}
 
 /* ---- envelope.c ---- */
 void session_mail(struct session *s, const struct command *c);

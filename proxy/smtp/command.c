@@ -132,11 +132,11 @@ take_param(const struct command_param *param, const struct command_limits *limit
 {
 	uint64_t size;
 
-	if (limits->mail && limits->offer_size && span_ieq(param->name, SPAN_LIT("SIZE"))) {
+	if (limits->mail && (limits->offered & EXT_BIT(EXT_SIZE)) != 0 && span_ieq(param->name, SPAN_LIT("SIZE"))) {
 		if (span_to_u64(param->value, INT64_MAX, &size) != SP_OK)
 			return bad_value;
 		path->size = (int64_t)size;
-	} else if (limits->mail && limits->offer_8bit && span_ieq(param->name, SPAN_LIT("BODY"))) {
+	} else if (limits->mail && (limits->offered & EXT_BIT(EXT_8BITMIME)) != 0 && span_ieq(param->name, SPAN_LIT("BODY"))) {
 		path->body_given = true;
 		path->body_8bit = span_ieq(param->value, SPAN_LIT("8BITMIME"));
 		if (!path->body_8bit && !span_ieq(param->value, SPAN_LIT("7BIT")))

@@ -5,6 +5,7 @@
 #define PROXY_SMTP_COMMAND_H
 
 #include "proxy/smtp/address.h"
+#include "proxy/smtp/extension.h"
 
 enum command_verb {
 	COMMAND_UNKNOWN,
@@ -53,7 +54,7 @@ struct command_path {
 };
 struct command_limits {
 	bool mail;         /* MAIL, else RCPT */
-	bool offer_size, offer_8bit;
+	uint32_t offered;  /* EXT_BIT() of what the client was offered */
 	bool quoted_local; /* else a quoted local part is 553 5.1.3 (MAIL: 5.1.7) */
 	bool literals;     /* else an address literal is 550 5.1.2 (MAIL: 5.1.7) */
 };

@@ -47,8 +47,8 @@ check_path(struct sp_span argument, const struct command_limits *limits)
 		return;
 	}
 	MUST(path.size >= -1 && (limits->mail || path.size == -1));
-	MUST(limits->offer_size || path.size == -1);
-	MUST(limits->offer_8bit || !path.body_given);
+	MUST((limits->offered & EXT_BIT(EXT_SIZE)) != 0 || path.size == -1);
+	MUST((limits->offered & EXT_BIT(EXT_8BITMIME)) != 0 || !path.body_given);
 	check_address(&path.address, limits->quoted_local, limits->literals);
 }
 
@@ -62,8 +62,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 1)
 		return 0;
 	limits.mail = (data[0] & 1) != 0;
-	limits.offer_size = (data[0] & 2) != 0;
-	limits.offer_8bit = (data[0] & 4) != 0;
+	limits.offered = ((data[0] & 2) != 0 ? EXT_BIT(EXT_SIZE) : 0) | ((data[0] & 4) != 0 ? EXT_BIT(EXT_8BITMIME) : 0);
 	limits.quoted_local = (data[0] & 8) != 0;
 	limits.literals = (data[0] & 16) != 0;
 	line = span_of((const char *)data + 1, size - 1);

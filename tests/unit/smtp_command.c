@@ -14,9 +14,9 @@
 
 #include "policy/kit/span.h"
 
-static const struct command_limits mail = { .mail = true, .offer_size = true, .offer_8bit = true };
-static const struct command_limits rcpt = { .offer_size = true, .offer_8bit = true };
-static const struct command_limits mail_all = { .mail = true, .offer_size = true, .offer_8bit = true, .quoted_local = true,
+static const struct command_limits mail = { .mail = true, .offered = EXT_BIT(EXT_SIZE) | EXT_BIT(EXT_8BITMIME) };
+static const struct command_limits rcpt = { .offered = EXT_BIT(EXT_SIZE) | EXT_BIT(EXT_8BITMIME) };
+static const struct command_limits mail_all = { .mail = true, .offered = EXT_BIT(EXT_SIZE) | EXT_BIT(EXT_8BITMIME), .quoted_local = true,
 	.literals = true };
 static struct command_path path;
 
