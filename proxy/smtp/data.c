@@ -4,7 +4,7 @@
  * The input is searched by memchr() for CR, LF and NUL, each octet once for each of the three; what lies between is
  * handed out in one piece.  What cannot be judged at the end of an input (CR; a dot that begins a line; both) is held back
  * as two flags, and judged with the first octets of the next.  Only CRLF leads to DATA_BOL, so neither a fault nor a
- * space that stands for one can make a line start, a stuffed dot or an end (RFC 5321 2.3.8, 4.1.1.4, 4.5.2).
+ * space that stands for one can make a line start, a stuffed dot or an end (RFC 5321 2.3.8, 4.1.1.4, 4.5.2; RFC 3030).
  */
 #include "proxy/smtp/data.h"
 
@@ -61,11 +61,11 @@ fault(struct feed *f, unsigned bit)
 }
 
 /* How many of n more octets of content are within the limits; those that are not are a fault. in_line: they
- * count for the line too. */
+ * count for the line too, if there are lines. */
 static size_t
 within_limits(const struct data_parser *p, size_t n, bool in_line, unsigned *ret_bits)
 {
-	size_t line = p->config.max_line, room = n;
+	size_t line = p->binary ? 0 : p->config.max_line, room = n;
 
 	*ret_bits = 0;
 	if (p->config.max_octets > 0 && (int64_t)n > p->config.max_octets - p->octets) {
@@ -121,9 +121,21 @@ take_crlf(struct feed *f, size_t held)
 	} else {
 		f->pos += 2;
 	}
+	p->binary |= p->config.binary && p->state == DATA_BOL;
 	p->octets += 2;
 	p->line = 0;
 	p->state = DATA_BOL;
+}
+
+/* In binary content: text like any other. A CR that lay in an earlier input has not been handed out yet. */
+static void
+take_binary(struct feed *f, size_t held)
+{
+	take_text(f, 1, held);
+	if (held > 0) {
+		hand_out(f, f->sink->wire, SPAN_LIT("\r"));
+		hand_out(f, f->sink->content, SPAN_LIT("\r"));
+	}
 }
 
 /* A bare CR, bare LF or NUL: a fault, or a space. It lies at pos, or, if held, in an earlier input. */
@@ -132,6 +144,10 @@ take_bare(struct feed *f, unsigned bit, size_t held)
 {
 	struct data_parser *p = f->p;
 
+	if (p->binary) {
+		take_binary(f, held);
+		return;
+	}
 	flush(f);
 	if (p->config.space)
 		p->noted |= bit;
@@ -195,7 +211,11 @@ take_dot(struct feed *f)
 	const char *at = f->in.ptr + f->pos;
 	size_t left = f->in.len - f->pos;
 
-	if (left == 1 || (left == 2 && at[1] == '\r')) {
+	if (f->p->config.counted) { /* only content yet: it gets its second dot here */
+		flush(f);
+		hand_out(f, f->sink->wire, SPAN_LIT("."));
+		f->p->state = DATA_TEXT;
+	} else if (left == 1 || (left == 2 && at[1] == '\r')) {
 		flush(f);
 		f->p->pending_dot = true;
 		f->p->pending_cr = left == 2;
@@ -283,4 +303,38 @@ data_feed(struct data_parser *p, struct sp_span in, const struct data_sink *sink
 	flush(&f);
 	*used = f.pos;
 	return p->state == DATA_END;
+}
+
+bool
+data_end(struct data_parser *p, const struct data_sink *sink)
+{
+	struct feed f = { .p = p, .sink = sink, .in = SPAN_LIT("") };
+
+	if (p->pending_cr)
+		take_bare(&f, DATA_BARE_CR, 1);
+	p->pending_cr = false;
+	return p->state == DATA_BOL;
+}
+
+struct sp_span
+data_unstuff(struct data_unstuff *u, struct sp_span in, size_t *used)
+{
+	size_t dot = u->bol && in.ptr[0] == '.';
+	struct sp_span piece = span_from(in, dot);
+	bool cr = u->cr;
+	const char *next;
+
+	*u = (struct data_unstuff){ 0 };
+	*used = dot;
+	if (piece.len == 0)
+		return piece;
+	next = memmem(piece.ptr, piece.len, "\r\n.", 3);
+	if (cr && span_starts(piece, SPAN_LIT("\n.")))
+		piece.len = 1;
+	else if (next != NULL)
+		piece.len = (size_t)(next - piece.ptr) + 2;
+	*used += piece.len;
+	u->cr = piece.ptr[piece.len - 1] == '\r';
+	u->bol = piece.ptr[piece.len - 1] == '\n' && (piece.len > 1 ? piece.ptr[piece.len - 2] == '\r' : cr);
+	return piece;
 }
