@@ -43,7 +43,9 @@ relay_free(struct relay **r)
 {
 	if (*r == NULL)
 		return;
-	if ((*r)->conn != NULL && introduce_binds(&(*r)->backend->config))
+	if ((*r)->login == LOGIN_GOING)
+		conn_free(&(*r)->conn);
+	if ((*r)->conn != NULL && ((*r)->conn->alone || introduce_binds(&(*r)->backend->config)))
 		conn_quit(&(*r)->conn);
 	else if ((*r)->conn != NULL)
 		backend_give((*r)->backend, &(*r)->conn);
@@ -76,7 +78,7 @@ relay_introduce(struct relay *r, const struct relay_client *c)
 
 	if (same)
 		return SP_OK;
-	if (r->conn != NULL && introduce_binds(&r->backend->config))
+	if (r->conn != NULL && r->login != LOGIN_DONE && introduce_binds(&r->backend->config))
 		conn_quit(&r->conn);
 	arena_free(&r->client_arena);
 	r->client = (struct relay_client){ 0 };
@@ -170,6 +172,8 @@ relay_connect(struct relay *r, bool fresh, int64_t limit_ms)
 	enum relay_fault fault;
 	int64_t start;
 
+	if (login_bars(r, fresh))
+		return FAULT_CLOSED;
 	if (r->conn != NULL && (fresh || conn_stirred(r->conn)))
 		conn_free(&r->conn);
 	if (r->conn == NULL && !fresh && !introduce_binds(&r->backend->config))

@@ -92,6 +92,14 @@ void relay_free(struct relay **r);
  * connection is not used any more.  SP_SYSTEM: no memory. */
 enum sp_status relay_introduce(struct relay *r, const struct relay_client *c);
 
+/* AUTH (RFC 4954), outside of a transaction.  The reply's code is 334 (text: the challenge, base64 of at most SASL_LINE octets), to
+ * be answered by relay_auth_continue(); 235: from now on the connection is this client's; or a refusal, 454 4.7.0 where
+ * the backend was lost.  initial null: none; "=": empty. An answer of "*" cancels. */
+void relay_auth_begin(struct relay *r, struct sp_span mechanism, struct sp_span initial, struct relay_reply *ret);
+void relay_auth_continue(struct relay *r, struct sp_span answer, struct relay_reply *ret);
+/* The client had logged in, and that connection is no more. Looks, does not wait. */
+bool relay_auth_lost(struct relay *r);
+
 /* Begins a transaction. Nothing is sent yet. deadline: the transaction's time budget; every later wait ends by it. */
 struct relay_envelope {
 	struct sp_span sender;  /* verbatim, "" for <> */

@@ -64,6 +64,7 @@ struct conn {
 	bool replied;               /* parser holds a reply that is used up */
 	struct relay_offer offer;
 	bool dirty; /* a MAIL was sent since the last end of a transaction: RSET before the next */
+	bool alone; /* AUTH was said on it: it is one client's, and never pooled */
 	int64_t idle_ms; /* since when it has been in the pool */
 	char peer[64];
 };
@@ -181,6 +182,7 @@ struct relay {
 	bool failed;        /* answer goes to every later call of the transaction */
 	bool mail_answered; /* since the connection was last taken up */
 	int64_t spoke_ms;   /* when the backend last answered */
+	enum { LOGIN_NONE, LOGIN_GOING, LOGIN_DONE } login; /* DONE: conn is the only one that will do */
 	struct answer answer;
 	struct relay_facts facts;
 	char queue_id[160];
@@ -203,6 +205,11 @@ enum relay_fault relay_await(struct relay *r, int64_t timeout_ms, int64_t limit_
 enum relay_fault relay_replay(struct relay *r, int64_t limit_ms);
 /* Milliseconds for which a backend that waits in a transaction is left alone. */
 enum { RELAY_NOOP_MS = 60000 };
+
+/* ---- auth.c ---- */
+
+/* Is a new connection, or another than the one that the client has logged in on, asked for? r->answer is set then. */
+bool login_bars(struct relay *r, bool fresh);
 
 /* Sink: the same three steps on disk. */
 void sink_rcpt(struct relay *r, struct rcpt *rcpt);
