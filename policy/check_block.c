@@ -189,6 +189,23 @@ give_set(struct giving *g, const struct token *t, enum sp_type key)
 		text_add(g, literal_text(g->c, t));
 }
 
+/* One table, of the declared types. */
+static void
+give_map(struct giving *g, const struct token *t)
+{
+	const struct policy_table *table = check_table_of(g->c, t);
+	const char *const *types = g->s->decl->words;
+	enum sp_type key, value;
+
+	if (table == NULL || !literal_type_named(span_str(types[0]), &key) || !literal_type_named(span_str(types[1]), &value))
+		return;
+	if (table->key == key && table->value != value)
+		diag_error(g->c, t->at, compile_printf(g->c, "it is defined at %s", diag_place(g->c, table->at)),
+			"'%s' takes a table with values of type %s", g->s->decl->key, types[1]);
+	else
+		give_table(g, t, table, key);
+}
+
 /* ---- settings ------------------------------------------------------------------------------------------ */
 
 static void
@@ -221,6 +238,9 @@ give_value(struct giving *g, const struct token *t)
 		break;
 	case POLICY_SET_FILE:
 		give_file(g, t);
+		break;
+	case POLICY_SET_TABLE:
+		give_map(g, t);
 		break;
 	default:
 		text_add(g, literal_text(g->c, t));

@@ -174,6 +174,20 @@ policy_setting_has_ip(const struct policy_block *b, const char *key, const struc
 	return setting_has(setting(b, key), &v);
 }
 
+struct sp_span
+policy_setting_find(const struct policy_block *b, const char *key, struct sp_span text)
+{
+	const struct policy_setting *s = setting(b, key);
+	struct sp_value v = { SP_STRING, { .text = text } };
+	const struct sp_value *hit;
+
+	MUST(s->decl->type == POLICY_SET_TABLE);
+	if (s->table_count == 0 || s->tables[0]->key != SP_STRING || s->tables[0]->value != SP_STRING)
+		return span_of(NULL, 0);
+	hit = table_find(s->tables[0]->table, &v);
+	return hit != NULL ? hit->u.text : span_of(NULL, 0);
+}
+
 /* ---- facts, filters, rules ------------------------------------------------------------------------- */
 
 size_t

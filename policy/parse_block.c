@@ -166,7 +166,7 @@ setting_wants(struct compile *c, const struct policy_setting_decl *decl)
 		[POLICY_SET_SIZE] = "a size", [POLICY_SET_DURATION] = "a duration",
 		[POLICY_SET_STRING] = "a text", [POLICY_SET_NAME] = "a name",
 		[POLICY_SET_ENDPOINT] = "an endpoint", [POLICY_SET_DOMAINS] = "domains",
-		[POLICY_SET_NETS] = "nets", [POLICY_SET_FILE] = "a path" };
+		[POLICY_SET_NETS] = "nets", [POLICY_SET_FILE] = "a path", [POLICY_SET_TABLE] = "the name of a table" };
 	const char *name = decl->type == POLICY_SET_ENUM ? suggest_list(c, decl->words) : names[decl->type];
 
 	return compile_printf(c, "%s for '%s'", name, decl->key);

@@ -38,7 +38,8 @@ enum policy_setting_type {
 	POLICY_SET_ENDPOINT, /* 127.0.0.1:25, [::1]:25, host.example:25, unix:/path */
 	POLICY_SET_DOMAINS,  /* domains, ".example.com" for all below, "*" for any; or tables of domains */
 	POLICY_SET_NETS,     /* nets, or tables of nets */
-	POLICY_SET_FILE      /* a path, made absolute against the file that names it */
+	POLICY_SET_FILE,     /* a path, made absolute against the file that names it */
+	POLICY_SET_TABLE     /* the name of a table from .words[0] to .words[1]: "string", "string" */
 };
 
 struct policy_setting_decl {
@@ -133,6 +134,8 @@ struct sp_span policy_setting_text(const struct policy_block *b, const char *key
 /* DOMAINS, NETS: is it in one of the values? */
 bool policy_setting_has_domain(const struct policy_block *b, const char *key, struct sp_span domain);
 bool policy_setting_has_ip(const struct policy_block *b, const char *key, const struct sp_ip *ip);
+/* TABLE: what it has for this text; {null,0}: nothing. For tables from string to string. */
+struct sp_span policy_setting_find(const struct policy_block *b, const char *key, struct sp_span text);
 
 /* Appends an error in the form of the compiler's own, with line and caret, and counts it. */
 __attribute__((format(printf, 5, 6))) void policy_diag_at(struct policy_diag *d, const struct policy *p,

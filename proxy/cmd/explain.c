@@ -249,7 +249,7 @@ explain_stages(struct explain *x, struct inspect *i)
 	if (!stops(&v))
 		v = inspect_helo(i, span_str(x->helo), true, rt_deadline(FILTERS_MS));
 	if (x->user != NULL)
-		inspect_auth(i, span_str(x->user));
+		inspect_auth(i, span_str(x->user), SPAN_LIT("PLAIN"));
 	if (!stops(&v))
 		v = inspect_mail(i, &mail, FILTERS_MS);
 	if (!stops(&v))

@@ -42,9 +42,13 @@ static const struct sp_fact_decl tls_facts[] = {
 	SP_FACTS_END
 };
 
-enum { AUTH_USER };
+enum { AUTH_USER, AUTH_MECHANISM, AUTH_FAILURES };
 static const struct sp_fact_decl auth_facts[] = {
 	[AUTH_USER] = { .name = "user", .type = SP_STRING, .stage = SP_MAIL, .help = "who has logged in; \"\" for nobody" },
+	[AUTH_MECHANISM] = { .name = "mechanism", .type = SP_STRING, .stage = SP_MAIL,
+		.help = "how, as in \"PLAIN\"; \"\" for nobody" },
+	[AUTH_FAILURES] = { .name = "failures", .type = SP_INT, .stage = SP_MAIL,
+		.help = "logins that the mail server has refused in this session" },
 	SP_FACTS_END
 };
 
@@ -219,6 +223,14 @@ fact_tls(const struct inspect *i, unsigned fact, struct sp_value *ret)
 }
 
 static enum policy_known
+fact_auth(const struct inspect *i, unsigned fact, struct sp_value *ret)
+{
+	if (fact == AUTH_FAILURES)
+		return known_number(ret, i->auth_failures);
+	return known_text(ret, fact == AUTH_USER ? i->user : i->mechanism);
+}
+
+static enum policy_known
 fact_path(const struct address *a, struct sp_span domain, unsigned fact, struct sp_value *ret)
 {
 	return known_text(ret, fact == PATH_ADDRESS ? a->text : fact == PATH_LOCAL ? a->local : domain);
@@ -316,7 +328,7 @@ facts_host(struct inspect *i, const struct sp_fact_ref *ref, struct sp_value *re
 	case SPACE_TLS:
 		return fact_tls(i, ref->fact, ret);
 	case SPACE_AUTH:
-		return known_text(ret, i->user);
+		return fact_auth(i, ref->fact, ret);
 	case SPACE_MAIL:
 		return fact_mail(i->tx, ref->fact, ret);
 	case SPACE_RCPT:

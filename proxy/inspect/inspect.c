@@ -133,9 +133,16 @@ inspect_tls(struct inspect *i, struct sp_span version, struct sp_span cipher)
 }
 
 void
-inspect_auth(struct inspect *i, struct sp_span user)
+inspect_auth(struct inspect *i, struct sp_span user, struct sp_span mechanism)
 {
 	i->user = arena_copy(i->arena, user);
+	i->mechanism = arena_copy(i->arena, mechanism);
+}
+
+void
+inspect_auth_failed(struct inspect *i)
+{
+	i->auth_failures++;
 }
 
 /* ---- the transaction ----------------------------------------------------------------------------------- */

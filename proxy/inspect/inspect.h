@@ -44,7 +44,9 @@ struct policy_verdict inspect_connect(struct inspect *i, int64_t deadline_ms);
 struct policy_verdict inspect_helo(struct inspect *i, struct sp_span name, bool esmtp, int64_t deadline_ms);
 /* Facts tls.* and auth.*; texts are copied. inspect_tls also forgets the HELO name (RFC 3207 4.2). */
 void inspect_tls(struct inspect *i, struct sp_span version, struct sp_span cipher);
-void inspect_auth(struct inspect *i, struct sp_span user);
+void inspect_auth(struct inspect *i, struct sp_span user, struct sp_span mechanism);
+/* One more login was refused. */
+void inspect_auth_failed(struct inspect *i);
 
 /* Begins a transaction: budget_ms is for all of its filters together. */
 struct policy_verdict inspect_mail(struct inspect *i, const struct command_path *mail, int64_t budget_ms);

@@ -201,7 +201,8 @@ struct inspect {
 	struct use *uses;         /* by filter; null: none is wanted */
 	struct sp_conn *conns;
 
-	struct sp_span helo_name, tls_version, tls_cipher, user;
+	struct sp_span helo_name, tls_version, tls_cipher, user, mechanism;
+	unsigned auth_failures;
 	bool esmtp, has_helo, tls;
 	enum { NAME_UNASKED, NAME_KNOWN, NAME_UNKNOWN } name_state;
 	struct sp_span name;      /* confirmed reverse name, "" if there is none */

@@ -96,7 +96,7 @@ tls_and_user(void **state)
 	world_connect(&w);
 	world_helo(&w, "before");
 	inspect_tls(w.in, SPAN_LIT("TLSv1.3"), SPAN_LIT("X"));
-	inspect_auth(w.in, SPAN_LIT("eve"));
+	inspect_auth(w.in, SPAN_LIT("eve"), SPAN_LIT("PLAIN"));
 	assert_int_equal(world_mail(&w, "a@b.example", -1), POLICY_REJECT);
 	assert_string_equal(world_rule(&w), "t");
 	world_fini(&w);
