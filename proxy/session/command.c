@@ -23,7 +23,7 @@ struct command_row {
 enum {
 	IN_TRANSACTION = STATE_MAIL | STATE_RCPT,
 	GREETED = STATE_READY | IN_TRANSACTION,
-	ANY = STATE_NEW | GREETED
+	ANY = STATE_NEW | GREETED | STATE_CHUNKS
 };
 
 static const struct command_error no_error;
@@ -136,36 +136,6 @@ proceed_quit(struct session *s, const struct command *c)
 	s->end = "quit";
 }
 
-/* What was learnt in the clear is forgotten (RFC 3207 4.2). */
-static void
-proceed_starttls(struct session *s, const struct command *c)
-{
-	(void)c;
-	session_reply(s, 220, "2.0.0", "go ahead");
-	stream_consume(s->stream, s->line_used);
-	s->line_used = 0;
-	if (!session_flush(s))
-		return;
-	if (stream_tls_accept(s->stream, s->config->tls, rt_deadline(30000)) != SP_OK) {
-		s->done = s->peer_gone = true;
-		s->end = "tls";
-		return;
-	}
-	s->state = STATE_NEW;
-	s->helo[0] = '\0';
-	inspect_tls(s->inspect, span_str(stream_tls_version(s->stream)), span_str(stream_tls_cipher(s->stream)));
-}
-
-/* The octets that would follow are not commands, so the connection cannot go on (CASES B01). */
-static void
-proceed_bdat(struct session *s, const struct command *c)
-{
-	(void)c;
-	session_reply(s, 502, "5.5.1", "BDAT was not offered");
-	s->done = true;
-	s->end = "bdat";
-}
-
 static void
 proceed_http(struct session *s, const struct command *c)
 {
@@ -193,8 +163,9 @@ static const struct command_row rows[] = {
 	{ COMMAND_VRFY, ANY, check_argument, proceed_vrfy, true, false },
 	{ COMMAND_HELP, ANY, NULL, proceed_help, true, false },
 	{ COMMAND_QUIT, ANY | STATE_REFUSED, NULL, proceed_quit, false, false },
-	{ COMMAND_STARTTLS, STATE_NEW | STATE_READY, check_starttls, proceed_starttls, false, true },
-	{ COMMAND_BDAT, ANY, NULL, proceed_bdat, false, false },
+	{ COMMAND_STARTTLS, STATE_NEW | STATE_READY, starttls_check, starttls_proceed, false, true },
+	{ COMMAND_BDAT, ANY | STATE_REFUSED, NULL, session_bdat, false, false },
+	{ COMMAND_XCLIENT, STATE_NEW | STATE_READY, session_check_xclient, session_xclient, false, true },
 	{ COMMAND_HTTP, ANY | STATE_REFUSED, NULL, proceed_http, false, false },
 	{ COMMAND_EXPN, ANY, NULL, proceed_unknown, false, false },
 	{ COMMAND_AUTH, ANY, NULL, proceed_unknown, false, false },

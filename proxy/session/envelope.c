@@ -3,7 +3,7 @@
  *
  * RFC 5321 3.3, 4.1.1.2, 4.1.1.3, 7.8; relay control before any rule (closed by default).
  */
-#include "proxy/session/session_priv.h"
+#include "proxy/session/upload.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -356,6 +356,7 @@ transaction_end(struct session *s)
 	if (s->tx->done_ns == 0)
 		s->tx->done_ns = rt_now_ns();
 	account_transaction(s);
+	upload_end(s);
 	if (s->tx->relay_begun)
 		relay_abort(s->relay);
 	inspect_reset(s->inspect);

@@ -1,11 +1,11 @@
 /*
- * message.c - DATA, from 354 to the reply to the final dot.
+ * message.c - DATA, from 354 to the reply to the final dot; and what becomes of a message, whichever way it came.
  *
  * The octets go through the data parser into the spool and past the filters; at the client's dot the verdict falls;
  * only then does the backend see DATA, and just before our own dot we look once more whether the client is
  * there and the commit deadline has not passed (RFC 5321 4.1.1.4, 4.5.3.2; RFC 1047; CASES A.1, A.6, B.1).
  */
-#include "proxy/session/session_priv.h"
+#include "proxy/session/upload.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -13,139 +13,6 @@
 
 #include "policy/kit/span.h"
 #include "proxy/rt/rt.h"
-#include "proxy/smtp/data.h"
-
-enum { TICK_MS = 30 * 1000 };
-
-/* One message on its way in. */
-struct upload {
-	struct session *s;
-	struct data_parser parser;
-	struct spool *spool;
-	int64_t block_deadline; /* for the next piece */
-	int64_t slow_ms, slow_octets; /* when and at which count the present measure of speed began */
-};
-
-/* ---- receiving ------------------------------------------------------------------------------ */
-
-static enum sp_status
-upload_wire(void *arg, struct sp_span bytes)
-{
-	struct upload *u = arg;
-
-	return inspect_settled(u->s->inspect) ? SP_OK : spool_write(u->spool, bytes);
-}
-
-static enum sp_status
-upload_content(void *arg, struct sp_span bytes)
-{
-	struct upload *u = arg;
-
-	(void)inspect_content(u->s->inspect, bytes); /* what went wrong is told at the end, by inspect_end() */
-	return SP_OK;
-}
-
-/* At least min_rate octets a second, measured over the slow window (CASES SL01). */
-static bool
-too_slow(struct upload *u)
-{
-	const struct session_timeouts *t = &u->s->config->timeouts;
-	int64_t now = rt_now_ms(), octets = stream_octets_in(u->s->stream);
-
-	if (now - u->slow_ms < t->slow)
-		return false;
-	if (octets - u->slow_octets < t->min_rate * (now - u->slow_ms) / 1000)
-		return true;
-	u->slow_ms = now;
-	u->slow_octets = octets;
-	return false;
-}
-
-/* Waits for the next piece in slices, so that the waiting backend can be kept alive meanwhile. */
-static enum sp_status
-upload_wait(struct upload *u)
-{
-	enum sp_status st;
-
-	for (;;) {
-		int64_t slice = rt_deadline(TICK_MS);
-		bool last = slice >= u->block_deadline;
-
-		st = stream_fill(u->s->stream, last ? u->block_deadline : slice);
-		if (u->s->tx->relay_begun)
-			relay_tick(u->s->relay);
-		if (st != SP_TIMEOUT || last)
-			return st;
-		if (too_slow(u))
-			return SP_TIMEOUT;
-	}
-}
-
-/* Waits until there is room for what was read. A spool that has failed is no reason to stop: the message is read to its
- * end, and spool_seal() tells then. */
-static enum sp_status
-upload_room(struct upload *u, size_t octets)
-{
-	enum sp_status st = spool_reserve(u->spool, octets, u->block_deadline);
-
-	return st == SP_SYSTEM ? SP_OK : st;
-}
-
-static void
-upload_failed(struct session *s, enum sp_status st)
-{
-	s->tx->outcome = "abort";
-	s->done = true;
-	if (st == SP_TIMEOUT) {
-		s->tx->by = "limit";
-		session_goodbye(s, "4.4.2", "the message came too slowly", "timeout");
-	} else if (st == SP_CANCELED) {
-		s->tx->by = "drain";
-		session_goodbye(s, "4.3.2", "closing for maintenance, try again later", "drain");
-	} else if (st == SP_SYSTEM) {
-		s->tx->by = "limit";
-		session_goodbye(s, "4.3.0", "out of memory, try again later", "memory");
-	} else {
-		s->tx->by = "client";
-		s->peer_gone = true;
-		s->end = "client-gone";
-	}
-}
-
-/* Reads to the true end of data; false: the connection is of no more use. */
-static bool
-upload_receive(struct upload *u)
-{
-	const struct data_sink sink = { .wire = upload_wire, .content = upload_content, .arg = u };
-	struct stream *stream = u->s->stream;
-	enum sp_status st;
-
-	u->slow_ms = rt_now_ms();
-	u->slow_octets = stream_octets_in(stream);
-	for (;;) {
-		struct sp_span in = stream_input(stream);
-		size_t used;
-		bool end;
-
-		u->block_deadline = rt_deadline(u->s->config->timeouts.block);
-		if (in.len == 0)
-			st = upload_wait(u);
-		else
-			st = upload_room(u, in.len);
-		if (st == SP_OK && too_slow(u))
-			st = SP_TIMEOUT;
-		if (st != SP_OK) {
-			upload_failed(u->s, st);
-			return false;
-		}
-		if (in.len == 0)
-			continue;
-		end = data_feed(&u->parser, in, &sink, &used);
-		stream_consume(stream, used);
-		if (end)
-			return true;
-	}
-}
 
 /* ---- judging -------------------------------------------------------------------------------- */
 
@@ -237,6 +104,7 @@ upload_deliver(struct upload *u)
 	m.head = out.head;
 	m.spool = out.body != NULL ? out.body : u->spool;
 	m.from = out.from;
+	m.unended = u->chunks.whole && !u->chunks.ended && out.body == NULL && out.from < spool_size(u->spool);
 	if (s->config->relay_late && !envelope_relay_late(s))
 		return;
 	outcome = relay_send(s->relay, &m, &reply);
@@ -290,35 +158,53 @@ upload_judge(struct upload *u)
 	}
 }
 
-/* ---- DATA ----------------------------------------------------------------------------------- */
-
-static void
-upload_run(struct session *s)
+void
+upload_finish(struct upload *u)
 {
-	struct upload u = { .s = s, .spool = spool_new() };
-	struct data_config config = { .max_octets = s->config->limits.message_size,
-		.max_line = s->config->limits.text_line, .space = s->config->space };
+	struct session *s = u->s;
 	bool gone;
 
-	if (u.spool == NULL) {
-		transaction_reply(s, 451, "4.3.0", SPAN_LIT("out of memory, try again later"), "limit");
+	s->tx->dot_ns = rt_now_ns();
+	s->tx->dot_ms = rt_now_ms();
+	s->tx->octets = u->parser.octets;
+	s->tx->spaced = u->parser.noted;
+	s->tx->stage = SP_EOM;
+	upload_judge(u);
+	s->tx->done_ns = rt_now_ns();
+	gone = stream_peer_gone(s->stream); /* the kernel takes our reply even so */
+	if ((!session_flush(s) || gone) && strcmp(s->tx->outcome, "accept") == 0)
+		s->tx->dup = true; /* the backend has it, the client does not know */
+}
+
+/* ---- DATA ----------------------------------------------------------------------------------- */
+
+/* Reads to the true end of data; false: the connection is of no more use. */
+static bool
+data_receive(struct upload *u)
+{
+	const struct data_sink sink = upload_sink(u);
+	struct stream *stream = u->s->stream;
+	bool end = false;
+
+	while (!end) {
+		size_t used;
+
+		if (!upload_more(u, u->s->config->timeouts.block))
+			return false;
+		end = data_feed(&u->parser, stream_input(stream), &sink, &used);
+		stream_consume(stream, used);
+	}
+	return true;
+}
+
+static void
+data_run(struct session *s)
+{
+	if (!upload_begin(s, false))
 		return;
-	}
-	data_init(&u.parser, &config);
 	session_reply(s, 354, NULL, "go ahead, end with a dot on a line of its own");
-	if (session_flush(s) && upload_receive(&u)) {
-		s->tx->dot_ns = rt_now_ns();
-		s->tx->dot_ms = rt_now_ms();
-		s->tx->octets = u.parser.octets;
-		s->tx->spaced = u.parser.noted;
-		s->tx->stage = SP_EOM;
-		upload_judge(&u);
-		s->tx->done_ns = rt_now_ns();
-		gone = stream_peer_gone(s->stream); /* the kernel takes our reply even so */
-		if ((!session_flush(s) || gone) && strcmp(s->tx->outcome, "accept") == 0)
-			s->tx->dup = true; /* the backend has it, the client does not know */
-	}
-	spool_free(&u.spool);
+	if (session_flush(s) && data_receive(s->tx->upload))
+		upload_finish(s->tx->upload);
 }
 
 void
@@ -338,6 +224,6 @@ session_data(struct session *s, const struct command *c)
 	if (verdict_stops(s, &v))
 		session_reply_verdict(s, &v);
 	else
-		upload_run(s);
+		data_run(s);
 	transaction_end(s);
 }

@@ -6,7 +6,10 @@
  *   ehlo.c       the reply to EHLO
  *   envelope.c   MAIL and RCPT
  *   relaying.c   who may relay
- *   message.c    DATA, from 354 to the reply to the final dot
+ *   routing.c    which backend a recipient goes to
+ *   client.c     who the client is, and what the backend is told of it
+ *   xclient.c    XCLIENT from peers that speak for others
+ *   message.c    DATA, from 354 to the reply to the final dot; bdat.c: BDAT (see upload.h)
  *   account.c    what is logged
  */
 #ifndef PROXY_SESSION_SESSION_PRIV_H
@@ -23,6 +26,7 @@ enum session_state { /* bits, so that a command's row can name several */
 	STATE_READY = 2,   /* HELO given, no transaction */
 	STATE_MAIL = 4,    /* MAIL taken, no recipient yet */
 	STATE_RCPT = 8,    /* at least one recipient taken */
+	STATE_CHUNKS = 32, /* a first BDAT was taken: nothing but more of them until the last */
 	STATE_REFUSED = 16 /* 554 was our banner: nothing but QUIT (RFC 5321 3.1) */
 };
 
@@ -41,6 +45,7 @@ struct transaction {
 	int64_t begin_ns, dot_ns, done_ns; /* rt_now_ns(); MAIL, the client's dot, the reply */
 	int64_t dot_ms;            /* rt_now_ms() of the client's dot */
 	int64_t octets;
+	struct upload *upload;     /* the message on its way in; null: it has not begun */
 	struct policy_verdict verdict; /* the one that decided; rule null: not the policy */
 	const char *withheld_by;   /* why our final dot was not sent: drain, limit, client; null: it was, or was not reached */
 	unsigned spaced;           /* bits of enum data_fault: what "bare line ends space" turned into spaces */
@@ -130,6 +135,9 @@ bool envelope_relay_late(struct session *s);
 
 /* ---- message.c ---- */
 void session_data(struct session *s, const struct command *c);
+
+/* ---- bdat.c ---- */
+void session_bdat(struct session *s, const struct command *c);
 
 /* ---- account.c ---- */
 void account_transaction(const struct session *s);
