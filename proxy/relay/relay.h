@@ -121,6 +121,7 @@ struct relay_message {
 	struct sp_span head;    /* wire form (dots stuffed): trace header, edited header */
 	struct spool *spool;    /* wire form, sealed; null: head is all */
 	int64_t from;           /* first octet of the spool to send */
+	bool unended;           /* the last octets are no CRLF: goes by BDAT where that can be, else DATA puts one behind it */
 	/* Asked just before the final dot (P8): false means do not commit; the reply is then 451 4.3.0 with B0. */
 	bool (*commit)(void *arg);
 	void *arg;
@@ -131,7 +132,8 @@ enum relay_outcome {
 	RELAY_ANSWERED,  /* the backend answered our dot */
 	RELAY_UNKNOWN    /* dot written, no answer: it may or may not have it */
 };
-/* DATA, the message, the final dot, the backend's answer. Not one octet of DATA is sent before this is called. */
+/* DATA, the message, the final dot, the backend's answer; or, for an envelope that needs BINARYMIME and a message that is unended,
+ * BDAT with "LAST". Neither DATA nor BDAT is sent before this is called. */
 enum relay_outcome relay_send(struct relay *r, const struct relay_message *m, struct relay_reply *ret);
 /* Ends the transaction without a message (refused, aborted, RSET): the connection is reset when next used. */
 void relay_abort(struct relay *r);
@@ -145,6 +147,9 @@ struct relay_facts {
 	struct sp_span queue_id; /* "" */
 	bool reused;             /* an idle connection served */
 	bool replayed;
+	bool chunked;            /* the message went by BDAT */
+	bool completed;          /* it got the CRLF that it lacked */
+	bool partly;             /* of several recipients some have the message, and the client was told that it is not taken */
 	const char *fault;       /* what went wrong, one word; or null: refused timeout closed garbage 421 desync limit dns
 	                          * noroute greeting extension replay commit spool disk local */
 	int64_t connect_ns;      /* how long connecting and greeting took; 0: nothing was connected */

@@ -4,7 +4,7 @@
  *
  * answer.c words what the client is told; conn.c speaks on one connection; route.c says which
  * addresses there are; open.c greets; backend.c keeps idle connections; relay.c runs the
- * transaction, batch.c its envelope, send.c its message; sink.c files it on disk instead.
+ * transaction, batch.c its envelope, send.c its message (chunks.c if by BDAT), lmtp.c what it gets in reply from LMTP; sink.c files it on disk instead.
  */
 #ifndef PROXY_RELAY_RELAY_PRIV_H
 #define PROXY_RELAY_RELAY_PRIV_H
@@ -210,6 +210,25 @@ enum { RELAY_NOOP_MS = 60000 };
 
 /* Is a new connection, or another than the one that the client has logged in on, asked for? r->answer is set then. */
 bool login_bars(struct relay *r, bool fresh);
+
+/* ---- send.c and chunks.c: the message ---- */
+
+/* How far a relay_send() has come. */
+enum step {
+	STEP_DONE,  /* go on */
+	STEP_FAILED /* r->answer is set, and the connection closed if it had to be */
+};
+enum step send_fail(struct relay *r, enum relay_fault fault);
+/* The backend spoke (or went) before it had all: a refusal is passed on, all else is a fault. */
+enum step send_early(struct relay *r);
+/* A write failed: a backend that refuses and closes may have left its reason. */
+enum step send_broken(struct relay *r, enum relay_fault fault);
+/* The last question before the message counts (P8). */
+enum step send_commit(struct relay *r, const struct relay_message *m);
+/* For the next piece. */
+int64_t send_deadline(const struct relay *r);
+/* All of the message by BDAT, up to but without the reply to the last chunk. */
+enum step chunks_send(struct relay *r, const struct relay_message *m);
 
 /* Sink: the same three steps on disk. */
 void sink_rcpt(struct relay *r, struct rcpt *rcpt);

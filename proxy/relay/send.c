@@ -4,7 +4,7 @@
  *
  * Until the dot has been written, every way out closes the connection without one; after it,
  * nothing is sent again.  commit() is asked as late as can be: before the one write of a small
- * message, before the dot of a large one.
+ * message, before the dot of a large one.  What DATA cannot carry goes by chunks.c.
  */
 #include "proxy/relay/relay_priv.h"
 
@@ -22,13 +22,7 @@ enum {
 	SEND_EARLY_MS = 5000  /* for the rest of a reply that came early */
 };
 
-/* How far a relay_send() has come. */
-enum step {
-	STEP_DONE,   /* go on */
-	STEP_FAILED, /* r->answer is set, and the connection closed if it had to be */
-};
-
-static enum step
+enum step
 send_fail(struct relay *r, enum relay_fault fault)
 {
 	answer_fault(&r->answer, fault);
@@ -36,7 +30,7 @@ send_fail(struct relay *r, enum relay_fault fault)
 	return STEP_FAILED;
 }
 
-static int64_t
+int64_t
 send_deadline(const struct relay *r)
 {
 	return earlier(r->deadline_ms, rt_deadline(r->backend->config.timeouts.block));
@@ -122,9 +116,7 @@ send_data(struct relay *r)
 
 /* ---- the octets ------------------------------------------------------------------------------ */
 
-/* The backend spoke (or went) before it had our dot: a refusal is passed on, all else is a fault.
- */
-static enum step
+enum step
 send_early(struct relay *r)
 {
 	enum relay_fault fault =
@@ -141,8 +133,7 @@ send_early(struct relay *r)
 	return STEP_FAILED;
 }
 
-/* A write failed: a backend that refuses and closes may have left its reason. */
-static enum step
+enum step
 send_broken(struct relay *r, enum relay_fault fault)
 {
 	if (fault == FAULT_CLOSED)
@@ -150,12 +141,20 @@ send_broken(struct relay *r, enum relay_fault fault)
 	return send_fail(r, fault);
 }
 
-static enum step
+enum step
 send_commit(struct relay *r, const struct relay_message *m)
 {
 	if (m->commit == NULL || m->commit(m->arg))
 		return STEP_DONE;
 	return send_fail(r, FAULT_COMMIT);
+}
+
+/* The final dot, behind the CRLF that an unended message lacks. */
+static enum relay_fault
+send_dot(struct relay *r, const struct relay_message *m)
+{
+	r->facts.completed = m->unended;
+	return conn_write(r->conn, m->unended ? SPAN_LIT("\r\n.\r\n") : SPAN_LIT(".\r\n"), send_deadline(r));
 }
 
 /* Queues head, spool and dot; the output buffer holds it all, so nothing leaves yet. */
@@ -178,7 +177,7 @@ small_queue(struct relay *r, const struct relay_message *m)
 		(st != SP_NONE || (m->spool != NULL && at != spool_size(m->spool))))
 		fault = FAULT_SPOOL;
 	if (fault == FAULT_NONE)
-		fault = conn_write(r->conn, SPAN_LIT(".\r\n"), deadline);
+		fault = send_dot(r, m);
 	return fault;
 }
 
@@ -242,7 +241,7 @@ send_large(struct relay *r, const struct relay_message *m)
 		return send_early(r);
 	if (send_commit(r, m) != STEP_DONE)
 		return STEP_FAILED;
-	fault = conn_write(r->conn, SPAN_LIT(".\r\n"), send_deadline(r));
+	fault = send_dot(r, m);
 	if (fault == FAULT_NONE)
 		fault = conn_flush(r->conn, send_deadline(r));
 	return fault == FAULT_NONE ? STEP_DONE : send_broken(r, fault);
@@ -258,7 +257,7 @@ send_octets(struct relay *r, const struct relay_message *m)
 		return send_early(r);
 	if (m->spool != NULL)
 		total += spool_size(m->spool) - m->from;
-	return total + 3 < SEND_SMALL ? send_small(r, m) : send_large(r, m);
+	return total + 5 < SEND_SMALL ? send_small(r, m) : send_large(r, m);
 }
 
 /* ---- the dot's reply ------------------------------------------------------------------------- */
@@ -294,6 +293,33 @@ send_outcome(struct relay *r, const struct relay_message *m)
 	return RELAY_ANSWERED;
 }
 
+/* A connection that waits for the message, as we left it or opened anew. */
+static enum step
+send_ready(struct relay *r)
+{
+	enum relay_fault fault = data_quiet(r);
+
+	if (fault == FAULT_CLOSED || fault == FAULT_BUSY)
+		fault = relay_replay(r, r->deadline_ms);
+	if (fault == FAULT_NONE)
+		return STEP_DONE;
+	relay_fail(r, fault);
+	return STEP_FAILED;
+}
+
+static enum step
+send_message(struct relay *r, const struct relay_message *m)
+{
+	bool exact = m->unended || (r->envelope.needs & EXT_BIT(EXT_BINARYMIME)) != 0;
+
+	if (exact && send_ready(r) != STEP_DONE)
+		return STEP_FAILED;
+	r->facts.chunked = exact && relay_offers(&r->conn->offer, EXT_CHUNKING);
+	if (r->facts.chunked)
+		return chunks_send(r, m);
+	return send_data(r) == STEP_DONE ? send_octets(r, m) : STEP_FAILED;
+}
+
 enum relay_outcome
 relay_send(struct relay *r, const struct relay_message *m, struct relay_reply *ret)
 {
@@ -303,7 +329,7 @@ relay_send(struct relay *r, const struct relay_message *m, struct relay_reply *r
 		MUST(r->open && r->accepted > 0);
 		if (r->backend->config.sink != NULL)
 			outcome = sink_send(r, m);
-		else if (send_data(r) == STEP_DONE && send_octets(r, m) == STEP_DONE)
+		else if (send_message(r, m) == STEP_DONE)
 			outcome = send_outcome(r, m);
 	}
 	answer_out(&r->answer, ret);

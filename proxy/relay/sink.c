@@ -2,8 +2,8 @@
  * sink.c - a backend that is a folder: each message becomes a file of a Maildir.
  *
  * The file holds what a mail server would have received: "Return-Path: <sender>", one
- * "Delivered-To: recipient" for each recipient, then the message with its dots unstuffed; all lines
- * end in CRLF, as on the wire.  It is written and synced in tmp/, and moved to new/ only after
+ * "Delivered-To: recipient" for each recipient, then the message with its dots unstuffed, octet for
+ * octet; lines end in CRLF, as on the wire.  It is written and synced in tmp/, and moved to new/ only after
  * commit() has agreed.  File work is done on a thread, while the coroutine waits, so nothing else
  * touches the message meanwhile.
  */
@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "policy/kit/span.h"
+#include "proxy/smtp/data.h"
 
 struct sink_job {
 	const struct relay *relay;
@@ -25,7 +26,7 @@ struct sink_job {
 	char name[160];
 	char tmp[512], new[512]; /* paths */
 	FILE *file;
-	bool line_start; /* the next octet begins a line */
+	struct data_unstuff unstuff;
 	bool renamed;    /* it lies in new/ */
 	enum relay_fault fault;
 };
@@ -47,17 +48,12 @@ static bool
 sink_unstuff(struct sink_job *job, struct sp_span s)
 {
 	while (s.len > 0) {
-		size_t end;
-		if (job->line_start && s.ptr[0] == '.')
-			s = span_from(s, 1);
-		end = span_find(s, '\n');
-		job->line_start = end < s.len;
-		end += job->line_start;
-		if (end > 0 && fwrite(s.ptr, 1, end, job->file) != end)
+		size_t used;
+		struct sp_span piece = data_unstuff(&job->unstuff, s, &used);
+
+		if (piece.len > 0 && fwrite(piece.ptr, 1, piece.len, job->file) != piece.len)
 			return false;
-		s = span_from(s, end);
-		if (end == 0)
-			break;
+		s = span_from(s, used);
 	}
 	return true;
 }
@@ -71,7 +67,7 @@ sink_write_message(struct sink_job *job)
 	enum sp_status st = m->spool != NULL ? SP_OK : SP_NONE;
 	bool written;
 
-	job->line_start = true;
+	job->unstuff = (struct data_unstuff){ .bol = true };
 	written = sink_unstuff(job, m->head);
 	while (written && st == SP_OK) {
 		st = spool_read(m->spool, at, &piece);
