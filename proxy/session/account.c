@@ -21,6 +21,10 @@ log_client(const struct session *s)
 	log_text("client", span_str(text));
 	log_text("helo", span_str(s->helo));
 	log_text("tls", span_str(stream_tls_version(s->stream)));
+	if (session_authenticated(s)) {
+		log_text("user", span_str(s->login.user));
+		log_text("mechanism", span_str(s->login.mechanism));
+	}
 }
 
 static void

@@ -168,7 +168,7 @@ static const struct command_row rows[] = {
 	{ COMMAND_XCLIENT, STATE_NEW | STATE_READY, session_check_xclient, session_xclient, false, true },
 	{ COMMAND_HTTP, ANY | STATE_REFUSED, NULL, proceed_http, false, false },
 	{ COMMAND_EXPN, ANY, NULL, proceed_unknown, false, false },
-	{ COMMAND_AUTH, ANY, NULL, proceed_unknown, false, false },
+	{ COMMAND_AUTH, ANY, session_auth_check, session_auth, false, false },
 	{ COMMAND_UNKNOWN, ANY, NULL, proceed_unknown, false, false },
 };
 

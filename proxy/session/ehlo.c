@@ -52,6 +52,7 @@ static const struct offer_row rows[] = {
 	{ EXT_8BITMIME, NULL, NULL },
 	{ EXT_STARTTLS, may_starttls, NULL },
 	{ EXT_ENHANCED, may_always, NULL },
+	{ EXT_AUTH, session_auth_may, session_auth_words },
 	{ EXT_XCLIENT, may_xclient, words_xclient },
 	{ EXT_CHUNKING, may_always, NULL }, /* for a backend without it, it is turned into DATA */
 };

@@ -136,9 +136,12 @@ void
 session_mail(struct session *s, const struct command *c)
 {
 	struct command_path mail;
-	struct command_error e = parse_mail(s, c, &mail);
+	struct command_error e;
 	struct policy_verdict v;
 
+	if (!session_auth_ready(s))
+		return;
+	e = parse_mail(s, c, &mail);
 	if (e.code != 0) {
 		session_error(s, e.code, e.enhanced, e.text);
 		return;
@@ -313,7 +316,7 @@ session_rcpt(struct session *s, const struct command *c)
 	}
 	if (s->tx->accepted >= s->config->limits.recipients)
 		refuse_rcpt(s, &rcpt.address, &too_many, "limit");
-	else if (!session_may_relay(s->config, &s->ip, &rcpt.address))
+	else if (!(s->config->auth.relays && session_authenticated(s)) && !session_may_relay(s->config, &s->ip, &rcpt.address))
 		refuse_rcpt(s, &rcpt.address, &denied, "relay");
 	else
 		inspect_one_rcpt(s, &rcpt.address);

@@ -148,7 +148,7 @@ long_line(struct session *s, bool first)
 {
 	if (first)
 		session_error(s, 500, "5.5.2", "line too long");
-	if (!s->done && s->lines.skipped > 2 * SESSION_LINE) {
+	if (!s->done && s->lines.skipped > 2 * s->line_max) {
 		s->done = true;
 		s->end = "line-limit";
 	}
@@ -161,7 +161,9 @@ take_line(struct session *s, struct sp_span *line, size_t *used, bool *starved)
 	bool skipping = s->lines.skipped > 0;
 
 	*starved = false;
-	switch (line_next(&s->lines, stream_input(s->stream), SESSION_LINE, line, used)) {
+	if (!skipping)
+		s->line_max = session_line_max(s);
+	switch (line_next(&s->lines, stream_input(s->stream), s->line_max, line, used)) {
 	case LINE_OK:
 		if (!skipping)
 			return true;

@@ -34,6 +34,15 @@ struct session_timeouts { /* milliseconds */
 	int64_t greet;      /* silence before the banner; 0: none */
 };
 
+struct session_auth {
+	enum { AUTH_OFF, AUTH_OFFER, AUTH_REQUIRE } mode; /* REQUIRE: before MAIL */
+	bool plaintext;   /* without TLS, too */
+	bool relays;      /* who has logged in may send to any domain */
+	bool submission;  /* RFC 6409: what a message lacks is put into it */
+	bool owned;       /* "senders" says who may use which addresses */
+	unsigned max_failures; /* in a session: 421 4.7.0 for the next AUTH */
+};
+
 /* A listener as its sessions see it. Shared, const, lives with the policy. */
 struct session_config {
 	struct sp_span listener; /* as written in the policy: its name */
@@ -49,6 +58,7 @@ struct session_config {
 	uint32_t withhold;       /* EXT_BIT() of what is never offered */
 	bool several_from;       /* a message with several From fields is taken; else 550 5.7.1 */
 	struct tls_context *tls; /* null: STARTTLS is not offered */
+	struct session_auth auth;
 	struct session_limits limits;
 	struct session_timeouts timeouts;
 	unsigned generation;     /* of the policy, for the log */

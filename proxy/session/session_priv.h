@@ -4,6 +4,8 @@
  *   session.c    its life: banner, lines, limits, farewell
  *   command.c    the table of commands {verb, states, check, proceed} and the simple ones
  *   ehlo.c       the reply to EHLO
+ *   auth.c       AUTH
+ *   submission.c what RFC 6409 asks of a message of our own users
  *   envelope.c   MAIL and RCPT
  *   relaying.c   who may relay
  *   routing.c    which backend a recipient goes to
@@ -20,6 +22,7 @@
 #include "proxy/session/session.h"
 #include "proxy/smtp/line.h"
 #include "proxy/smtp/reply.h"
+#include "proxy/smtp/sasl.h"
 
 enum session_state { /* bits, so that a command's row can name several */
 	STATE_NEW = 1,     /* no HELO yet */
@@ -57,6 +60,12 @@ struct transaction {
 	bool dup;                  /* the backend may have it, or has it, and the client was not told so */
 };
 
+/* Who has logged in; "": nobody. */
+struct session_login {
+	char user[SASL_NAME + 1], mechanism[SASL_MECHANISM + 1];
+	unsigned failures; /* by the backend's word */
+};
+
 struct session {
 	const struct session_config *config;
 	struct relay_backend *backend;
@@ -65,6 +74,8 @@ struct session {
 	struct relay *relay;     /* made at the first recipient */
 	struct line_reader lines;
 	size_t line_used;        /* octets of the present command line, not consumed yet */
+	size_t line_max;         /* of that line */
+	struct session_login login;
 	bool past_dot;           /* our final dot is out: nothing may cut this session off now */
 	struct buf reply;        /* scratch for one reply */
 	enum session_state state;
@@ -118,6 +129,24 @@ session_offered(const struct session *s, enum extension e)
 {
 	return (s->offered & EXT_BIT(e)) != 0;
 }
+
+/* ---- auth.c ---- */
+static inline bool
+session_authenticated(const struct session *s)
+{
+	return s->login.user[0] != '\0';
+}
+/* For the reply to EHLO: is AUTH offered, and with which mechanisms, each behind a blank? */
+bool session_auth_may(const struct session *s, const struct relay_offer *backend);
+void session_auth_words(const struct session *s, const struct relay_offer *backend, struct buf *to);
+struct command_error session_auth_check(const struct session *s, const struct command *c);
+void session_auth(struct session *s, const struct command *c);
+/* May the client say MAIL? False: it has been told what is in the way. */
+bool session_auth_ready(struct session *s);
+/* Octets of the command line that begins now, at most. */
+size_t session_line_max(const struct session *s);
+/* Another client has the connection. */
+void session_auth_forget(struct session *s);
 
 /* ---- envelope.c ---- */
 void session_mail(struct session *s, const struct command *c);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "policy/kit/span.h"
+#include "policy/kit/utf8.h"
 
 enum { OTHER, PLAIN, LOGIN, CRAM_MD5, SCRAM, XOAUTH2, OAUTHBEARER, EXTERNAL };
 
@@ -113,39 +114,12 @@ has_control(struct sp_span s)
 	return false;
 }
 
-/* Octets of the character at the front; 0: it is no UTF-8, or a control character. */
-static size_t
-character(struct sp_span s)
-{
-	unsigned char c = (unsigned char)s.ptr[0];
-	size_t len = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
-	unsigned char next = s.len > 1 ? (unsigned char)s.ptr[1] : 0;
-
-	if (len == 0 || len > s.len || is_control((char)c))
-		return 0;
-	for (size_t i = 1; i < len; i++)
-		if (((unsigned char)s.ptr[i] & 0xc0) != 0x80)
-			return 0;
-	/* C1 controls; what is written too long; surrogates; above U+10FFFF */
-	if ((c == 0xc2 && next < 0xa0) || (c == 0xe0 && next < 0xa0) || (c == 0xed && next >= 0xa0) || (c == 0xf0 && next < 0x90) ||
-		(c == 0xf4 && next >= 0x90))
-		return 0;
-	return len;
-}
-
 /* A name goes into logs, facts and tables. */
 static enum sp_status
 take_name(struct sasl *s, struct sp_span name)
 {
-	size_t len;
-
-	if (name.len == 0 || name.len > SASL_NAME)
+	if (name.len == 0 || name.len > SASL_NAME || !utf8_is_plain(name))
 		return SP_INVALID;
-	for (size_t i = 0; i < name.len; i += len) {
-		len = character(span_from(name, i));
-		if (len == 0)
-			return SP_INVALID;
-	}
 	memcpy(s->name, name.ptr, name.len);
 	s->name[name.len] = '\0';
 	return SP_OK;
