@@ -221,7 +221,7 @@ open_to_others(const struct config_listener *l)
 static void
 listener_relay(struct config *c, const struct policy_block *b, struct config_listener *l, struct policy_diag *d)
 {
-	bool given = policy_setting_given(b, "relay to") || policy_setting_given(b, "relay for");
+	bool given = policy_setting_given(b, "relay to") || policy_setting_given(b, "relay for") || l->session.auth.relays;
 
 	l->session.relay_all = !given;
 	if (!given && open_to_others(l))
@@ -293,6 +293,7 @@ listener_build(struct config *c, size_t index, struct policy_diag *d)
 		return;
 	}
 	listener_backend(c, b, l, d);
+	config_logins(c, b, &s->auth, d);
 	listener_relay(c, b, l, d);
 	listener_tls(c, b, l, d);
 }

@@ -65,6 +65,8 @@ struct config *config_load(const char *path, unsigned generation, const struct c
 	struct policy_diag *d);
 struct config *config_load_text(const char *name, struct sp_span text, unsigned generation, struct policy_diag *d);
 void config_free(struct config **c);
+/* logins.c: AUTH and submission of a listener. */
+void config_logins(const struct config *c, const struct policy_block *b, struct session_auth *ret, struct policy_diag *d);
 /* Applies "run --shadow" to all listeners. */
 void config_shadow(struct config *c);
 

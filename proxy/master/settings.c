@@ -6,6 +6,8 @@
 static const char *const line_end_words[] = { "refuse", "space", NULL };
 static const char *const format_words[] = { "logfmt", "json", NULL };
 static const char *const relay_words[] = { "early", "late", NULL };
+static const char *const auth_words[] = { "off", "offer", "require", NULL };
+static const char *const user_table[] = { "string", "string" };
 static const char *const backend_kind[] = { "backend", NULL };
 
 #define SECONDS(n) ((int64_t)(n) * 1000)
@@ -32,6 +34,13 @@ static const struct policy_setting_decl listen_settings[] = {
 	{ "several from", POLICY_SET_BOOL, .fallback = "no", .help = "take a message with several From fields" },
 	{ "relay to", POLICY_SET_DOMAINS, .repeat = true, .help = "recipient domains that are taken from anybody" },
 	{ "relay for", POLICY_SET_NETS, .repeat = true, .help = "clients that may send to any domain" },
+	{ "relay for authenticated", POLICY_SET_BOOL, .fallback = "no", .help = "who has logged in may send to any domain" },
+	{ "auth", POLICY_SET_ENUM, .fallback = "off", .words = auth_words, .help = "AUTH, passed through to the backend: off, offer, or require before MAIL" },
+	{ "auth plaintext", POLICY_SET_BOOL, .fallback = "no", .help = "AUTH without TLS, too" },
+	{ "auth mechanisms", POLICY_SET_STRING, .list = true, .help = "those of the backend's that are passed on; default: all but EXTERNAL, ANONYMOUS and ...-PLUS" },
+	{ "max auth failures", POLICY_SET_INT, .fallback = "3", .min = 1, .max = 1000, .help = "refused logins before 421" },
+	{ "submission", POLICY_SET_BOOL, .fallback = "no", .help = "RFC 6409: AUTH is needed, who has logged in may send to any domain, Date, Message-ID, From and Sender are completed" },
+	{ "senders", POLICY_SET_TABLE, .words = user_table, .help = "table from user to the addresses and @domains, with commas, that may be his MAIL FROM and From" },
 	{ "proxy protocol from", POLICY_SET_NETS, .repeat = true, .help = "peers that name their client by a PROXY v1 line" },
 	{ "relay", POLICY_SET_ENUM, .fallback = "early", .words = relay_words, .help = "early: the backend is asked at each RCPT; late: after the verdict only" },
 	{ "bare line ends", POLICY_SET_ENUM, .fallback = "refuse", .words = line_end_words, .help = "bare CR, bare LF and NUL: refuse the message, or turn each into a space" },
