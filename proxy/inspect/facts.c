@@ -14,12 +14,14 @@ enum { NAMES_TRIED = 10, NAME_MEMORY = 64 * 1024 };
 
 enum { SPACE_CLIENT, SPACE_LISTENER, SPACE_TLS, SPACE_AUTH, SPACE_MAIL, SPACE_RCPT, SPACE_MESSAGE, SPACE_TIME };
 
-enum { CLIENT_IP, CLIENT_PORT, CLIENT_NAME, CLIENT_HELO };
+enum { CLIENT_IP, CLIENT_PORT, CLIENT_NAME, CLIENT_PTR, CLIENT_HELO };
 static const struct sp_fact_decl client_facts[] = {
 	[CLIENT_IP] = { .name = "ip", .type = SP_IP, .stage = SP_CONNECT, .help = "the client's address" },
 	[CLIENT_PORT] = { .name = "port", .type = SP_INT, .stage = SP_CONNECT, .help = "the client's port" },
 	[CLIENT_NAME] = { .name = "name", .type = SP_DOMAIN, .stage = SP_CONNECT,
 		.help = "the client's reverse name, if that name has the client's address; empty if there is none" },
+	[CLIENT_PTR] = { .name = "ptr", .type = SP_DOMAIN, .stage = SP_CONNECT,
+		.help = "the first reverse name of the client's address, whether it leads back to it or not; empty if there is none" },
 	[CLIENT_HELO] = { .name = "helo", .type = SP_STRING, .stage = SP_HELO, .help = "the name given with EHLO or HELO" },
 	SP_FACTS_END
 };
@@ -32,13 +34,19 @@ static const struct sp_fact_decl listener_facts[] = {
 };
 
 /* Of stage mail, not helo: a client says EHLO before STARTTLS, too, and what is so by then is not final. */
-enum { TLS_ACTIVE, TLS_VERSION, TLS_CIPHER };
+enum { TLS_ACTIVE, TLS_VERSION, TLS_CIPHER, TLS_FINGERPRINT, TLS_SUBJECT, TLS_VERIFIED };
 static const struct sp_fact_decl tls_facts[] = {
 	[TLS_ACTIVE] = { .name = "active", .type = SP_BOOL, .stage = SP_MAIL, .help = "the connection is encrypted" },
 	[TLS_VERSION] = { .name = "version", .type = SP_STRING, .stage = SP_MAIL,
 		.help = "the version of TLS, as in \"TLSv1.3\"; \"\" without TLS" },
 	[TLS_CIPHER] = { .name = "cipher", .type = SP_STRING, .stage = SP_MAIL,
 		.help = "the cipher suite; \"\" without TLS" },
+	[TLS_FINGERPRINT] = { .name = "client.fingerprint", .type = SP_STRING, .stage = SP_MAIL,
+		.help = "SHA-256 of the certificate that the client has shown, in hex; \"\" if it has shown none" },
+	[TLS_SUBJECT] = { .name = "client.subject", .type = SP_STRING, .stage = SP_MAIL,
+		.help = "the subject of that certificate, as in \"CN=mail.example.org,O=Example\"; anybody can write there what he likes" },
+	[TLS_VERIFIED] = { .name = "client.verified", .type = SP_BOOL, .stage = SP_MAIL,
+		.help = "that certificate is vouched for by \"tls ca\" of the listener" },
 	SP_FACTS_END
 };
 
@@ -52,7 +60,7 @@ static const struct sp_fact_decl auth_facts[] = {
 	SP_FACTS_END
 };
 
-enum { PATH_ADDRESS, PATH_LOCAL, PATH_DOMAIN, MAIL_SIZE, RCPT_COUNT = MAIL_SIZE };
+enum { PATH_ADDRESS, PATH_LOCAL, PATH_DOMAIN, MAIL_SIZE, MAIL_SMTPUTF8, RCPT_COUNT = MAIL_SIZE };
 static const struct sp_fact_decl mail_facts[] = {
 	[PATH_ADDRESS] = { .name = "address", .type = SP_ADDRESS, .stage = SP_MAIL, .help = "the sender; \"\" for <>" },
 	[PATH_LOCAL] = { .name = "local", .type = SP_STRING, .stage = SP_MAIL, .help = "the sender's local part, as sent" },
@@ -60,6 +68,8 @@ static const struct sp_fact_decl mail_facts[] = {
 		.help = "the sender's domain; \"\" for <>" },
 	[MAIL_SIZE] = { .name = "size", .type = SP_SIZE, .stage = SP_MAIL,
 		.help = "the size that SIZE= announced; without it rules that read this do not fire" },
+	[MAIL_SMTPUTF8] = { .name = "smtputf8", .type = SP_BOOL, .stage = SP_MAIL,
+		.help = "addresses and header may be beyond ASCII: SMTPUTF8 was given" },
 	SP_FACTS_END
 };
 static const struct sp_fact_decl rcpt_facts[] = {
@@ -174,6 +184,77 @@ name_ask(struct inspect *i)
 	arena_free(&a);
 }
 
+/* The first name of the address, whatever it leads to. */
+static enum sp_status
+ptr_find(const struct inspect *i, struct arena *a, struct sp_span *ret)
+{
+	struct sp_names names;
+	enum sp_status st = dns_ptr(&i->client.ip, host_dns_begin(i), a, &names);
+
+	for (size_t n = 0; st == SP_OK && n < names.count; n++)
+		if (address_domain_ok(names.items[n])) {
+			*ret = names.items[n];
+			return SP_OK;
+		}
+	return st == SP_OK ? SP_NONE : st;
+}
+
+/* Asks once in a session; the DNS's cache spares name_ask() the same question. May suspend. */
+static void
+ptr_ask(struct inspect *i)
+{
+	struct arena *a = arena_new(1024, NAME_MEMORY);
+	int64_t began = rt_now_ms();
+	struct sp_span name;
+	enum sp_status st;
+	char *to;
+
+	if (a == NULL)
+		return;
+	st = ptr_find(i, a, &name);
+	host_dns_end(i, began);
+	to = st == SP_OK ? arena_alloc(i->arena, name.len + 1) : NULL;
+	if (to != NULL)
+		i->ptr = address_domain_fold(name, to);
+	i->ptr_asked = true;
+	i->ptr_unknown = st != SP_NONE && to == NULL;
+	arena_free(&a);
+}
+
+/* What somebody has told us we do not ask the DNS; but that there is no confirmed name says nothing of others. */
+bool
+facts_name_given(struct inspect *i, const struct inspect_client *c)
+{
+	char *to;
+
+	if (c->name == NULL)
+		return true;
+	i->name_state = c->name_unknown ? NAME_UNKNOWN : NAME_KNOWN;
+	if (c->name[0] == '\0')
+		return true;
+	to = arena_alloc(i->arena, strlen(c->name) + 1);
+	if (to != NULL)
+		i->name = i->ptr = address_domain_fold(span_str(c->name), to);
+	i->ptr_asked = true;
+	return to != NULL;
+}
+
+enum sp_status
+inspect_client_name(struct inspect *i, int64_t deadline_ms, struct sp_span *ret)
+{
+	int64_t limit = i->limit_ms;
+
+	if (i->name_state == NAME_UNASKED) {
+		i->limit_ms = deadline_ms;
+		name_ask(i);
+		i->limit_ms = limit;
+	}
+	if (i->name_state != NAME_KNOWN)
+		return SP_TEMPFAIL;
+	*ret = i->name;
+	return SP_OK;
+}
+
 /* ---- one function for each space ------------------------------------------------------------------- */
 
 static enum policy_known
@@ -203,6 +284,10 @@ fact_client(struct inspect *i, unsigned fact, struct sp_value *ret)
 		if (i->name_state == NAME_UNASKED)
 			name_ask(i);
 		return i->name_state == NAME_KNOWN ? known_text(ret, i->name) : POLICY_UNKNOWN;
+	case CLIENT_PTR:
+		if (!i->ptr_asked)
+			ptr_ask(i);
+		return i->ptr_asked && !i->ptr_unknown ? known_text(ret, i->ptr) : POLICY_UNKNOWN;
 	default:
 		return known_text(ret, i->helo_name);
 	}
@@ -217,6 +302,13 @@ fact_tls(const struct inspect *i, unsigned fact, struct sp_value *ret)
 		return POLICY_KNOWN;
 	case TLS_VERSION:
 		return known_text(ret, i->tls_version);
+	case TLS_FINGERPRINT:
+		return known_text(ret, i->tls_fingerprint);
+	case TLS_SUBJECT:
+		return known_text(ret, i->tls_subject);
+	case TLS_VERIFIED:
+		ret->u.boolean = i->tls_verified;
+		return POLICY_KNOWN;
 	default:
 		return known_text(ret, i->tls_cipher);
 	}
@@ -241,6 +333,10 @@ fact_mail(const struct transaction *tx, unsigned fact, struct sp_value *ret)
 {
 	if (tx == NULL)
 		return POLICY_PENDING;
+	if (fact == MAIL_SMTPUTF8) {
+		ret->u.boolean = tx->mail.smtputf8;
+		return POLICY_KNOWN;
+	}
 	if (fact != MAIL_SIZE)
 		return fact_path(&tx->mail.address, tx->domain, fact, ret);
 	return tx->mail.size < 0 ? POLICY_ABSENT : known_number(ret, tx->mail.size);

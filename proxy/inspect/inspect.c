@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "policy/kit/span.h"
+#include "policy/kit/utf8.h"
 #include "proxy/inspect/inspect_priv.h"
 #include "proxy/rt/rt.h"
 
@@ -34,6 +35,7 @@ inspect_new(const struct policy *p, const struct inspect_client *c)
 	i->policy = p;
 	i->client = *c;
 	i->client.listener = span_of(NULL, 0);
+	i->client.name = NULL;
 	if (i->client.auth_id == NULL)
 		i->client.auth_id = "localhost";
 	if (i->client.dns_ms == 0)
@@ -45,7 +47,7 @@ inspect_new(const struct policy *p, const struct inspect_client *c)
 	i->arena = arena_new(INSPECT_BLOCK, INSPECT_SESSION_MAX);
 	if (i->arena != NULL)
 		i->client.listener = arena_copy(i->arena, c->listener);
-	if (i->client.listener.ptr == NULL || !hooks_begin(i) || !slots_begin(i)) {
+	if (i->client.listener.ptr == NULL || !facts_name_given(i, c) || !hooks_begin(i) || !slots_begin(i)) {
 		arena_free(&i->arena);
 		free(i);
 		return NULL;
@@ -133,10 +135,24 @@ inspect_tls(struct inspect *i, struct sp_span version, struct sp_span cipher)
 }
 
 void
+inspect_tls_client(struct inspect *i, struct sp_span fingerprint, struct sp_span subject, bool verified)
+{
+	i->tls_fingerprint = arena_copy(i->arena, fingerprint);
+	i->tls_subject = arena_copy(i->arena, subject);
+	i->tls_verified = verified;
+}
+
+void
 inspect_auth(struct inspect *i, struct sp_span user, struct sp_span mechanism)
 {
 	i->user = arena_copy(i->arena, user);
 	i->mechanism = arena_copy(i->arena, mechanism);
+}
+
+struct sp_span
+inspect_user(const struct inspect *i)
+{
+	return i->user;
 }
 
 void
@@ -146,6 +162,21 @@ inspect_auth_failed(struct inspect *i)
 }
 
 /* ---- the transaction ----------------------------------------------------------------------------------- */
+
+/* A name beyond ASCII is A-labels from here on, so that rules, tables and filters know one name for one domain. */
+static bool
+copy_international(struct arena *a, struct address *to)
+{
+	char *folded = arena_alloc(a, DOMAIN_OCTETS);
+	char *text;
+
+	if (folded == NULL)
+		return false;
+	to->domain = address_domain_fold(to->domain, folded);
+	text = arena_printf(a, "%.*s@%.*s", (int)to->local.len, to->local.ptr, (int)to->domain.len, to->domain.ptr);
+	to->text = span_str(text);
+	return text != NULL;
+}
 
 static bool
 copy_address(struct arena *a, const struct address *from, struct address *to, struct sp_span *ret_domain)
@@ -158,7 +189,14 @@ copy_address(struct arena *a, const struct address *from, struct address *to, st
 	to->domain = arena_copy(a, from->domain);
 	if (folded == NULL || to->text.ptr == NULL || to->local.ptr == NULL || to->domain.ptr == NULL)
 		return false;
-	*ret_domain = from->domain.len == 0 ? span_of(folded, 0) : address_domain_fold(from->domain, folded);
+	*ret_domain = span_of(folded, 0);
+	if (!utf8_is_ascii(from->domain)) {
+		if (!copy_international(a, to))
+			return false;
+		*ret_domain = to->domain;
+	} else if (from->domain.len > 0) {
+		*ret_domain = address_domain_fold(from->domain, folded);
+	}
 	return true;
 }
 

@@ -30,6 +30,9 @@ struct inspect_client {
 	int64_t dns_ms;          /* for all DNS of one message together, its HELO's too; 0: 20 s */
 	bool dry_run;            /* no trace in shared state; DNS is still asked */
 	const char *auth_id;     /* who we are in Authentication-Results; null: "localhost". Lives with the policy */
+	const char *name;        /* the confirmed reverse name, "": it has none, as somebody has told us; null: we ask the DNS.
+	                          * Needed while inspect_new() runs only */
+	bool name_unknown;       /* ... or could not find out, and we do not ask either */
 	bool write_results;      /* our Authentication-Results are written */
 	bool shadow;             /* the whole policy is to have no effect: nothing is settled early, nothing is edited */
 };
@@ -44,7 +47,13 @@ struct policy_verdict inspect_connect(struct inspect *i, int64_t deadline_ms);
 struct policy_verdict inspect_helo(struct inspect *i, struct sp_span name, bool esmtp, int64_t deadline_ms);
 /* Facts tls.* and auth.*; texts are copied. inspect_tls also forgets the HELO name (RFC 3207 4.2). */
 void inspect_tls(struct inspect *i, struct sp_span version, struct sp_span cipher);
+/* Facts tls.client.*: the certificate that the client has shown; after inspect_tls. */
+void inspect_tls_client(struct inspect *i, struct sp_span fingerprint, struct sp_span subject, bool verified);
 void inspect_auth(struct inspect *i, struct sp_span user, struct sp_span mechanism);
+struct sp_span inspect_user(const struct inspect *i); /* "" for nobody */
+/* The client's confirmed reverse name, as in the fact client.name; "" if there is none. Asks the DNS if need be, until then;
+ * not SP_OK: it cannot be found out. Valid as long as the session. */
+enum sp_status inspect_client_name(struct inspect *i, int64_t deadline_ms, struct sp_span *ret);
 /* One more login was refused. */
 void inspect_auth_failed(struct inspect *i);
 
@@ -52,6 +61,8 @@ void inspect_auth_failed(struct inspect *i);
 struct policy_verdict inspect_mail(struct inspect *i, const struct command_path *mail, int64_t budget_ms);
 /* A verdict on one recipient: undecided or accept means that it may go on to the backend. */
 struct policy_verdict inspect_rcpt(struct inspect *i, const struct address *rcpt, int64_t deadline_ms);
+/* The backend that the rules name for the recipient just inspected; {null, 0}: none. */
+struct sp_span inspect_backend(const struct inspect *i);
 /* What became of the recipient just inspected: taken by the backend, or not (then it is forgotten). */
 void inspect_rcpt_result(struct inspect *i, bool accepted);
 struct policy_verdict inspect_data(struct inspect *i, int64_t deadline_ms);

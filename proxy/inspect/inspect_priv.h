@@ -203,15 +203,20 @@ struct inspect {
 
 	struct sp_span helo_name, tls_version, tls_cipher, user, mechanism;
 	unsigned auth_failures;
-	bool esmtp, has_helo, tls;
+	struct sp_span tls_fingerprint, tls_subject; /* of the client's certificate */
+	bool esmtp, has_helo, tls, tls_verified;
 	enum { NAME_UNASKED, NAME_KNOWN, NAME_UNKNOWN } name_state;
 	struct sp_span name;      /* confirmed reverse name, "" if there is none */
+	bool ptr_asked, ptr_unknown;
+	struct sp_span ptr;       /* first name of the address, confirmed or not, "" if there is none */
 	time_t when;              /* of the connection, for time.* */
 	struct transaction *tx;
 };
 
 /* ---- facts.c -------------------------------------------------------------------------------- */
 
+/* Takes over what is known of the client's name when a session begins; false: no memory. */
+bool facts_name_given(struct inspect *i, const struct inspect_client *c);
 /* A fact that the program itself states, if its stage has come. */
 enum policy_known facts_host(struct inspect *i, const struct sp_fact_ref *ref, struct sp_value *ret);
 

@@ -14,10 +14,9 @@
 #include "policy/kit/span.h"
 #include "proxy/inspect/inspect.h"
 #include "proxy/inspect/loader.h"
-#include "proxy/net/tls.h"
 #include "proxy/smtp/address.h"
 
-enum { ARENA_BLOCK = 4096, ARENA_MAX = 16 << 20, AUTH_ID_MAX = 255 };
+enum { ARENA_BLOCK = 4096, ARENA_MAX = 16 << 20, AUTH_ID_MAX = 255, LMTP_PORT = 24 };
 
 const struct policy_env *
 config_env(void)
@@ -113,7 +112,7 @@ backend_endpoints(struct config *c, const struct policy_block *b, struct relay_c
 		return;
 	}
 	for (size_t i = 0; i < count; i++)
-		if (net_endpoint_parse(policy_setting_text(b, "address", i), 25, &list[i]) != SP_OK)
+		if (net_endpoint_parse(policy_setting_text(b, "address", i), r->lmtp ? LMTP_PORT : 25, &list[i]) != SP_OK)
 			policy_diag_at(d, c->policy, policy_setting_place(b, "address"), false,
 				"'%s' is no address:port", policy_setting_text(b, "address", i).ptr);
 	r->endpoints = list;
@@ -140,12 +139,18 @@ backend_build(struct config *c, size_t index, bool quiet, struct policy_diag *d)
 
 	r->name = policy_block_name(b).ptr;
 	r->helo = host_name(c, b, "helo", d);
+	r->lmtp = policy_setting_int(b, "protocol") == 1;
 	r->mx = setting_cstr(b, "mx");
 	r->sink = quiet ? setting_cstr(b, "maildir") : sink_folder(c, b);
+	r->xclient = policy_setting_int(b, "xclient") != 0;
+	r->xforward = policy_setting_int(b, "xforward") != 0;
+	r->proxy = (int)policy_setting_int(b, "proxy protocol");
+	r->as_client = policy_setting_int(b, "source") == 1;
 	r->pool = (size_t)policy_setting_int(b, "pool");
 	r->pool_idle_ms = policy_setting_int(b, "pool idle");
 	backend_timeouts(b, &r->timeouts);
 	backend_endpoints(c, b, r, d);
+	config_backend_tls(c, b, r, d);
 	if (c->override.backend != NULL) {
 		r->mx = r->sink = NULL;
 		return;
@@ -213,7 +218,8 @@ open_to_others(const struct config_listener *l)
 {
 	struct net_endpoint written;
 
-	return policy_setting_given(l->session.block, "proxy protocol from") || !net_endpoint_is_loopback(&l->endpoint) ||
+	return policy_setting_given(l->session.block, "proxy protocol from") ||
+		policy_setting_given(l->session.block, "xclient from") || l->transparent || !net_endpoint_is_loopback(&l->endpoint) ||
 		(net_endpoint_parse(l->session.listener, 0, &written) == SP_OK && !net_endpoint_is_loopback(&written));
 }
 
@@ -228,24 +234,6 @@ listener_relay(struct config *c, const struct policy_block *b, struct config_lis
 		policy_diag_at(d, c->policy, policy_block_place(b), false,
 			"listener '%s' is open to others and says nothing about relaying: add 'relay to example.com' "
 			"(the domains you serve)", policy_block_name(b).ptr);
-}
-
-static void
-listener_tls(struct config *c, const struct policy_block *b, struct config_listener *l, struct policy_diag *d)
-{
-	const char *cert = setting_cstr(b, "tls certificate"), *key = setting_cstr(b, "tls key");
-	char error[256];
-
-	if (cert == NULL && key == NULL)
-		return;
-	if (cert == NULL || key == NULL) {
-		policy_diag_at(d, c->policy, policy_block_place(b), false,
-			"'tls certificate' and 'tls key' go together");
-		return;
-	}
-	l->session.tls = tls_context_new(cert, key, error, sizeof(error));
-	if (l->session.tls == NULL)
-		policy_diag_at(d, c->policy, policy_setting_place(b, "tls certificate"), false, "%s", error);
 }
 
 /* The extensions that a setting names. */
@@ -286,6 +274,7 @@ listener_build(struct config *c, size_t index, struct policy_diag *d)
 	s->quoted_local = policy_setting_int(b, "quoted local part") != 0;
 	s->withhold = extension_set(c, b, "withhold", d);
 	s->trust_proxy = c->override.trust_proxy;
+	l->transparent = policy_setting_int(b, "transparent") != 0;
 	listener_limits(b, l);
 	if (net_endpoint_parse(c->override.listen != NULL ? span_str(c->override.listen) : s->listener, 0, &l->endpoint) != SP_OK || l->endpoint.kind == NET_HOST) {
 		policy_diag_at(d, c->policy, policy_block_place(b), false,
@@ -295,7 +284,7 @@ listener_build(struct config *c, size_t index, struct policy_diag *d)
 	listener_backend(c, b, l, d);
 	config_logins(c, b, &s->auth, d);
 	listener_relay(c, b, l, d);
-	listener_tls(c, b, l, d);
+	config_listener_tls(c, b, l, d);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------ */
@@ -364,6 +353,7 @@ config_build(struct policy *policy, unsigned generation, const struct config_ove
 		backend_build(c, i, generation == 0, d);
 	for (size_t i = 0; i < c->listener_count; i++)
 		listener_build(c, i, d);
+	config_routes(c, d);
 	if (d->errors > 0)
 		config_free(&c);
 	return c;
@@ -388,8 +378,7 @@ config_free(struct config **c)
 
 	if (*c == NULL)
 		return;
-	for (size_t i = 0; i < (*c)->listener_count; i++)
-		tls_context_free(&(*c)->listeners[i].session.tls);
+	config_tls_free(*c);
 	policy_free(&(*c)->policy);
 	arena = (*c)->arena; /* *c lives in it */
 	arena_free(&arena);

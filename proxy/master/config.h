@@ -25,12 +25,14 @@ struct config_listener {
 	struct net_endpoint endpoint;
 	struct session_config session;
 	size_t backend; /* index */
+	bool transparent;    /* each connection goes to the server that it was meant for */
 	unsigned per_client; /* connections of one address (IPv6: of one /64) */
 	unsigned connections; /* of the listener in one worker */
 };
 
 struct config_backend {
 	struct relay_config relay;
+	struct session_route route;
 };
 
 /* What the command line says instead of the policy; null: as the policy says. */
@@ -47,6 +49,7 @@ struct config {
 	struct config_listener *listeners;
 	size_t listener_count;
 	struct config_backend *backends;
+	const struct session_route **routes; /* those of the backends, in their order */
 	size_t backend_count;
 	struct dns_config dns;
 	struct spool_config spool;
@@ -67,6 +70,12 @@ struct config *config_load_text(const char *name, struct sp_span text, unsigned 
 void config_free(struct config **c);
 /* logins.c: AUTH and submission of a listener. */
 void config_logins(const struct config *c, const struct policy_block *b, struct session_auth *ret, struct policy_diag *d);
+/* routes.c: which backend takes what and how, told to the listeners; what of that cannot be. */
+void config_routes(struct config *c, struct policy_diag *d);
+/* secure.c: the TLS settings of a block. */
+void config_listener_tls(struct config *c, const struct policy_block *b, struct config_listener *l, struct policy_diag *d);
+void config_backend_tls(struct config *c, const struct policy_block *b, struct relay_config *r, struct policy_diag *d);
+void config_tls_free(struct config *c);
 /* Applies "run --shadow" to all listeners. */
 void config_shadow(struct config *c);
 

@@ -8,6 +8,13 @@ static const char *const format_words[] = { "logfmt", "json", NULL };
 static const char *const relay_words[] = { "early", "late", NULL };
 static const char *const auth_words[] = { "off", "offer", "require", NULL };
 static const char *const user_table[] = { "string", "string" };
+static const char *const protocol_words[] = { "smtp", "lmtp", NULL };
+static const char *const tls_words[] = { "off", "may", "require", NULL };
+static const char *const tls_backend_words[] = { "off", "may", "require", "verify", NULL };
+static const char *const tls_ask_words[] = { "off", "ask", "require", NULL };
+static const char *const tls_min_words[] = { "TLSv1.2", "TLSv1.3", NULL };
+static const char *const proxy_words[] = { "no", "v1", "v2", NULL };
+static const char *const source_words[] = { "own", "client", NULL };
 static const char *const backend_kind[] = { "backend", NULL };
 
 #define SECONDS(n) ((int64_t)(n) * 1000)
@@ -41,13 +48,20 @@ static const struct policy_setting_decl listen_settings[] = {
 	{ "max auth failures", POLICY_SET_INT, .fallback = "3", .min = 1, .max = 1000, .help = "refused logins before 421" },
 	{ "submission", POLICY_SET_BOOL, .fallback = "no", .help = "RFC 6409: AUTH is needed, who has logged in may send to any domain, Date, Message-ID, From and Sender are completed" },
 	{ "senders", POLICY_SET_TABLE, .words = user_table, .help = "table from user to the addresses and @domains, with commas, that may be his MAIL FROM and From" },
-	{ "proxy protocol from", POLICY_SET_NETS, .repeat = true, .help = "peers that name their client by a PROXY v1 line" },
+	{ "proxy protocol from", POLICY_SET_NETS, .repeat = true, .help = "peers that name their client by a PROXY header, version 1 or 2" },
+	{ "xclient from", POLICY_SET_NETS, .repeat = true, .help = "peers that may name their client by XCLIENT" },
+	{ "transparent", POLICY_SET_BOOL, .fallback = "no", .help = "take connections to any address that the kernel brings here; each goes to the server that it was meant for" },
 	{ "relay", POLICY_SET_ENUM, .fallback = "early", .words = relay_words, .help = "early: the backend is asked at each RCPT; late: after the verdict only" },
 	{ "bare line ends", POLICY_SET_ENUM, .fallback = "refuse", .words = line_end_words, .help = "bare CR, bare LF and NUL: refuse the message, or turn each into a space" },
 	{ "quoted local part", POLICY_SET_BOOL, .fallback = "no", .help = "take \"quoted\"@example.com" },
 	{ "withhold", POLICY_SET_STRING, .list = true, .repeat = true, .help = "extensions that EHLO does not offer, whatever the backend has" },
-	{ "tls certificate", POLICY_SET_FILE, .help = "PEM chain; offers STARTTLS" },
-	{ "tls key", POLICY_SET_FILE, .help = "PEM key of the certificate" },
+	{ "tls", POLICY_SET_ENUM, .words = tls_words, .help = "off, may, or require it before MAIL; default: may where there is a certificate" },
+	{ "tls certificate", POLICY_SET_FILE, .repeat = true, .help = "PEM chain; the first is for who names no host that a certificate has" },
+	{ "tls key", POLICY_SET_FILE, .repeat = true, .help = "PEM key of the certificate, in the same order" },
+	{ "tls implicit", POLICY_SET_BOOL, .fallback = "no", .help = "TLS before the banner, as on port 465" },
+	{ "tls min", POLICY_SET_ENUM, .fallback = "TLSv1.2", .words = tls_min_words, .help = "oldest version that is spoken" },
+	{ "tls client certificate", POLICY_SET_ENUM, .fallback = "off", .words = tls_ask_words, .help = "ask for it, or require one that tls ca vouches for" },
+	{ "tls ca", POLICY_SET_FILE, .help = "PEM: who vouches for clients' certificates" },
 	{ "max message", POLICY_SET_SIZE, .fallback = "50M", .min = 1024, .max = NO_LIMIT, .help = "octets of a message" },
 	{ "max header", POLICY_SET_SIZE, .fallback = "256K", .min = 1024, .max = 16 << 20, .help = "octets of a header block" },
 	{ "max line", POLICY_SET_SIZE, .fallback = "1M", .min = 998, .max = NO_LIMIT, .help = "octets of a line of text" },
@@ -70,9 +84,22 @@ static const struct policy_setting_decl listen_settings[] = {
 
 static const struct policy_setting_decl backend_settings[] = {
 	{ "address", POLICY_SET_ENDPOINT, .list = true, .repeat = true, .help = "address:port or name:port, tried in order" },
+	{ "protocol", POLICY_SET_ENUM, .fallback = "smtp", .words = protocol_words, .help = "smtp, or lmtp, which is also spoken over unix sockets" },
+	{ "recipients together", POLICY_SET_BOOL, .fallback = "no", .help = "LMTP: several in one transaction, the strictest reply speaks for all; else one at a time" },
+	{ "for", POLICY_SET_DOMAINS, .repeat = true, .help = "recipient domains that go here, whatever backend the listener has" },
 	{ "mx", POLICY_SET_STRING, .help = "a domain: its MX hosts are the addresses" },
 	{ "maildir", POLICY_SET_FILE, .help = "no server: file each message into this Maildir" },
 	{ "helo", POLICY_SET_STRING, .help = "our name to the backend; default: the system's" },
+	{ "tls", POLICY_SET_ENUM, .fallback = "off", .words = tls_backend_words, .help = "off, may where it is offered, require, or verify the certificate, too" },
+	{ "tls implicit", POLICY_SET_BOOL, .fallback = "no", .help = "TLS before the banner" },
+	{ "tls min", POLICY_SET_ENUM, .fallback = "TLSv1.2", .words = tls_min_words, .help = "oldest version that is spoken" },
+	{ "tls ca", POLICY_SET_FILE, .help = "PEM: who vouches for the certificate; default: whom the system believes" },
+	{ "tls name", POLICY_SET_STRING, .help = "that the certificate must have; default: the name in the only address" },
+	{ "tls fingerprint", POLICY_SET_STRING, .list = true, .repeat = true, .help = "\"sha256:...\" of certificates that need no one to vouch for them" },
+	{ "xclient", POLICY_SET_BOOL, .fallback = "no", .help = "tell it by XCLIENT who the client is; where it does not take that, 451" },
+	{ "xforward", POLICY_SET_BOOL, .fallback = "no", .help = "tell it by XFORWARD who the client is, for its log" },
+	{ "proxy protocol", POLICY_SET_ENUM, .fallback = "no", .words = proxy_words, .help = "tell it by a PROXY header of that version who the client is" },
+	{ "source", POLICY_SET_ENUM, .fallback = "own", .words = source_words, .help = "the address that it sees: ours, or the client's (IP_TRANSPARENT)" },
 	{ "pool", POLICY_SET_INT, .fallback = "20", .min = 0, .max = 10000, .help = "idle connections that each worker keeps" },
 	{ "pool idle", POLICY_SET_DURATION, .fallback = "30s", .help = "how long it keeps them" },
 	{ "connect timeout", POLICY_SET_DURATION, .fallback = "10s", .min = 10, .max = NO_LIMIT, .help = "for each address" },

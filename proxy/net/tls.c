@@ -1,30 +1,23 @@
 /*
- * tls.c - the transport with TLS, over OpenSSL.
+ * tls.c - the transport with TLS, over OpenSSL, and the handshake.
  *
  * It replaces the plain one for good: after close_notify or an error the stream only says SP_GONE,
  * so that nothing sent in the clear behind it can pass as input.  OpenSSL's queue of errors is one for
  * all coroutines: it is cleared before each call and read before anything can suspend.
  */
-#include "proxy/net/tls.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <openssl/err.h>
-#include <openssl/rand.h>
-#include <openssl/ssl.h>
 
 #include "policy/kit/must.h"
 #include "policy/kit/span.h"
 #include "proxy/net/net_priv.h"
+#include "proxy/net/tls_priv.h"
 
-struct tls_context {
-	SSL_CTX *ctx;
-};
-
-/* ---- the context ------------------------------------------------------------------------------ */
+/* ---- contexts --------------------------------------------------------------------------------- */
 
 /* A key with a passphrase must not make the daemon ask for it. */
 static int
@@ -37,73 +30,26 @@ no_passphrase(char *buf, int size, int writing, void *arg)
 	return 0;
 }
 
-/* A client that names protocols must name SMTP: no other is to be lured here (ALPACA). */
-static int
-choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *outlen, const unsigned char *in,
-	unsigned int inlen, void *arg)
-{
-	static const unsigned char smtp[] = { 4, 's', 'm', 't', 'p' };
-	unsigned char *chosen;
-
-	(void)ssl;
-	(void)arg;
-	if (SSL_select_next_proto(&chosen, outlen, smtp, sizeof(smtp), in, inlen) !=
-		OPENSSL_NPN_NEGOTIATED)
-		return SSL_TLSEXT_ERR_ALERT_FATAL;
-	*out = chosen;
-	return SSL_TLSEXT_ERR_OK;
-}
-
-static bool
-context_set_up(SSL_CTX *ctx)
-{
-	unsigned char id[16];
-
-	SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-		SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
-	SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	/* tickets only: a cache would be one for each worker, and memory */
-	SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
-	SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
-	return SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
-		SSL_CTX_set_max_early_data(ctx, 0) == 1 && SSL_CTX_set_dh_auto(ctx, 1) == 1 &&
-		RAND_bytes(id, sizeof(id)) == 1 &&
-		SSL_CTX_set_session_id_context(ctx, id, sizeof(id)) == 1;
-}
-
-static void
-say_why(char *err, size_t err_size, const char *file)
-{
-	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
-
-	snprintf(err, err_size, "%s: %s", file, reason != NULL ? reason : "cannot be used");
-	ERR_clear_error();
-}
-
 struct tls_context *
-tls_context_new(const char *cert_file, const char *key_file, char *err, size_t err_size)
+tls_context_begin(const SSL_METHOD *method, enum tls_min min)
 {
 	struct tls_context *c = calloc(1, sizeof(*c));
-	const char *blame = cert_file;
 
 	ERR_clear_error();
 	if (c == NULL)
-		goto failed;
-	c->ctx = SSL_CTX_new(TLS_server_method());
-	if (c->ctx == NULL || !context_set_up(c->ctx))
-		goto failed;
-	if (SSL_CTX_use_certificate_chain_file(c->ctx, cert_file) != 1)
-		goto failed;
-	blame = key_file;
-	if (SSL_CTX_use_PrivateKey_file(c->ctx, key_file, SSL_FILETYPE_PEM) == 1 &&
-		SSL_CTX_check_private_key(c->ctx) == 1)
-		return c;
-failed:
-	say_why(err, err_size, blame);
-	tls_context_free(&c);
-	return NULL;
+		return NULL;
+	c->ctx = SSL_CTX_new(method);
+	if (c->ctx == NULL ||
+		SSL_CTX_set_min_proto_version(c->ctx, min == TLS_MIN_1_3 ? TLS1_3_VERSION : TLS1_2_VERSION) != 1) {
+		tls_context_free(&c);
+		return NULL;
+	}
+	SSL_CTX_set_options(c->ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+	SSL_CTX_set_mode(c->ctx, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	/* tickets only: a cache would be one for each worker, and memory */
+	SSL_CTX_set_session_cache_mode(c->ctx, SSL_SESS_CACHE_OFF);
+	return c;
 }
 
 void
@@ -112,8 +58,36 @@ tls_context_free(struct tls_context **c)
 	if (*c == NULL)
 		return;
 	SSL_CTX_free((*c)->ctx);
+	for (size_t i = 0; i < TLS_PAIRS; i++)
+		SSL_CTX_free((*c)->pairs[i]);
+	free((*c)->name);
 	free(*c);
 	*c = NULL;
+}
+
+void
+tls_say_why(char *err, size_t err_size, const char *file)
+{
+	const char *reason = ERR_reason_error_string(ERR_peek_last_error());
+
+	snprintf(err, err_size, "%s: %s", file, reason != NULL ? reason : "cannot be used");
+	ERR_clear_error();
+}
+
+bool
+tls_pair_read(SSL_CTX *ctx, const struct tls_pair *pair, char *err, size_t err_size)
+{
+	ERR_clear_error();
+	SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
+	if (SSL_CTX_use_certificate_chain_file(ctx, pair->certificate) != 1) {
+		tls_say_why(err, err_size, pair->certificate);
+		return false;
+	}
+	if (SSL_CTX_use_PrivateKey_file(ctx, pair->key, SSL_FILETYPE_PEM) != 1 || SSL_CTX_check_private_key(ctx) != 1) {
+		tls_say_why(err, err_size, pair->key);
+		return false;
+	}
+	return true;
 }
 
 /* ---- the transport ------------------------------------------------------------------------------ */
@@ -122,12 +96,24 @@ struct tls {
 	SSL *ssl;
 	bool read_ended; /* by close_notify or an error */
 	bool broken;     /* by an error: nothing may be sent, not even close_notify */
+	const char *why; /* the error, in the library's words, or null */
 };
 
 static bool
 eof_unexpected(void)
 {
 	return ERR_GET_REASON(ERR_peek_error()) == SSL_R_UNEXPECTED_EOF_WHILE_READING;
+}
+
+/* The first error of the queue, or, where the peer is not believed, why. */
+static const char *
+reason_of(const SSL *ssl)
+{
+	long verified = SSL_get_verify_result(ssl);
+
+	if (verified != X509_V_OK && ERR_GET_REASON(ERR_peek_error()) == SSL_R_CERTIFICATE_VERIFY_FAILED)
+		return X509_verify_cert_error_string(verified);
+	return ERR_reason_error_string(ERR_peek_error());
 }
 
 /* What the call that gave result means; before any other call, and before errno can change. */
@@ -156,6 +142,7 @@ tls_result(struct tls *t, int result, int *want)
 		st = eof_unexpected() ? SP_GONE : SP_INVALID;
 		break;
 	}
+	t->why = reason_of(t->ssl);
 	ERR_clear_error();
 	t->read_ended = t->broken = true;
 	return st;
@@ -263,23 +250,30 @@ static const struct transport transport_tls = {
 
 /* ---- beginning -------------------------------------------------------------------------------- */
 
+static bool
+tls_prepare(SSL *ssl, const struct tls_context *c, bool server)
+{
+	if (server)
+		SSL_set_accept_state(ssl);
+	else
+		SSL_set_connect_state(ssl);
+	return c->name == NULL || SSL_set_tlsext_host_name(ssl, c->name) == 1;
+}
+
 static enum sp_status
-tls_begin(struct stream *s, SSL_CTX *ctx, bool server)
+tls_begin(struct stream *s, const struct tls_context *c, bool server)
 {
 	struct tls *t = calloc(1, sizeof(*t));
 
 	ERR_clear_error();
-	if (t == NULL || (t->ssl = SSL_new(ctx)) == NULL || SSL_set_fd(t->ssl, s->fd) != 1) {
+	if (t == NULL || (t->ssl = SSL_new(c->ctx)) == NULL || SSL_set_fd(t->ssl, s->fd) != 1 ||
+		!tls_prepare(t->ssl, c, server)) {
 		if (t != NULL)
 			SSL_free(t->ssl);
 		free(t);
 		ERR_clear_error();
 		return SP_SYSTEM;
 	}
-	if (server)
-		SSL_set_accept_state(t->ssl);
-	else
-		SSL_set_connect_state(t->ssl);
 	s->transport->close(s);
 	s->transport = &transport_tls;
 	s->state = t;
@@ -303,11 +297,13 @@ tls_handshake(struct stream *s, int64_t deadline_ms)
 	} while (st == SP_OK);
 	if (st != SP_OK)
 		t->read_ended = t->broken = true; /* never in the clear again */
+	if (st == SP_TIMEOUT)
+		t->why = "timed out";
 	return st == SP_INVALID ? SP_TEMPFAIL : st;
 }
 
 static enum sp_status
-tls_start(struct stream *s, SSL_CTX *ctx, bool server, int64_t deadline_ms)
+tls_start(struct stream *s, const struct tls_context *c, bool server, int64_t deadline_ms)
 {
 	enum sp_status st;
 
@@ -315,38 +311,71 @@ tls_start(struct stream *s, SSL_CTX *ctx, bool server, int64_t deadline_ms)
 		return SP_INVALID;
 	st = stream_flush(s, deadline_ms);
 	if (st == SP_OK)
-		st = tls_begin(s, ctx, server);
+		st = tls_begin(s, c, server);
 	return st == SP_OK ? tls_handshake(s, deadline_ms) : st;
 }
 
 enum sp_status
-stream_tls_accept(struct stream *s, struct tls_context *c, int64_t deadline_ms)
+stream_tls_accept(struct stream *s, struct tls_context *server, int64_t deadline_ms)
 {
-	return tls_start(s, c->ctx, true, deadline_ms);
+	return tls_start(s, server, true, deadline_ms);
 }
 
 enum sp_status
-stream_tls_connect_unverified(struct stream *s, int64_t deadline_ms)
+stream_tls_connect(struct stream *s, struct tls_context *client, int64_t deadline_ms)
 {
-	SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
-	enum sp_status st = ctx == NULL ? SP_SYSTEM : tls_start(s, ctx, false, deadline_ms);
+	return tls_start(s, client, false, deadline_ms);
+}
 
-	SSL_CTX_free(ctx); /* the SSL keeps its own reference */
-	return st;
+/* ---- what one may ask --------------------------------------------------------------------------- */
+
+SSL *
+tls_of(const struct stream *s)
+{
+	const struct tls *t = s->state;
+
+	return s->transport == &transport_tls ? t->ssl : NULL;
 }
 
 const char *
 stream_tls_version(const struct stream *s)
 {
-	const struct tls *t = s->state;
+	const SSL *ssl = tls_of(s);
 
-	return s->transport == &transport_tls ? SSL_get_version(t->ssl) : NULL;
+	return ssl != NULL ? SSL_get_version(ssl) : NULL;
 }
 
 const char *
 stream_tls_cipher(const struct stream *s)
 {
+	const SSL *ssl = tls_of(s);
+
+	return ssl != NULL ? SSL_get_cipher_name(ssl) : NULL;
+}
+
+const char *
+stream_tls_error(const struct stream *s)
+{
 	const struct tls *t = s->state;
 
-	return s->transport == &transport_tls ? SSL_get_cipher_name(t->ssl) : NULL;
+	return s->transport == &transport_tls ? t->why : NULL;
+}
+
+bool
+stream_tls_resumed(const struct stream *s)
+{
+	const SSL *ssl = tls_of(s);
+
+	return ssl != NULL && SSL_session_reused(ssl) == 1;
+}
+
+void
+stream_tls_notify(struct stream *s)
+{
+	SSL *ssl = tls_of(s);
+
+	ERR_clear_error();
+	if (ssl != NULL)
+		(void)SSL_shutdown(ssl);
+	ERR_clear_error();
 }

@@ -15,6 +15,7 @@
 
 #include "policy/kit/must.h"
 #include "policy/kit/span.h"
+#include "proxy/net/tls.h"
 
 enum {
 	RELAY_ARENA = 4194304, /* all recipients of a transaction */
@@ -73,7 +74,8 @@ relay_introduce(struct relay *r, const struct relay_client *c)
 {
 	const struct relay_client *old = &r->client;
 	bool same = old->ip.family == c->ip.family && memcmp(old->ip.bytes, c->ip.bytes, sizeof(c->ip.bytes)) == 0 &&
-		old->port == c->port && old->esmtp == c->esmtp && old->tls == c->tls && span_eq(old->name, c->name) &&
+		old->port == c->port && old->esmtp == c->esmtp && old->tls == c->tls && old->name_unknown == c->name_unknown &&
+		span_eq(old->name, c->name) &&
 		span_eq(old->helo, c->helo) && span_eq(old->user, c->user);
 
 	if (same)
@@ -111,10 +113,12 @@ relay_begin(struct relay *r, const struct relay_envelope *e, int64_t deadline_ms
 	r->envelope = *e;
 	r->envelope.sender = arena_copy(r->arena, e->sender);
 	r->envelope.params = arena_copy(r->arena, e->params);
+	r->envelope.ident = arena_copy(r->arena, e->ident);
 	if (r->envelope.sender.ptr == NULL || r->envelope.params.ptr == NULL)
 		return SP_SYSTEM;
 	r->deadline_ms = deadline_ms;
-	r->facts = (struct relay_facts){ .peer = "-" };
+	r->results = NULL;
+	r->facts = (struct relay_facts){ .name = r->backend->config.name, .peer = "-" };
 	return SP_OK;
 }
 
@@ -165,6 +169,21 @@ relay_await(struct relay *r, int64_t timeout_ms, int64_t limit_ms)
 	return FAULT_BUSY;
 }
 
+static bool
+relay_lacks(const struct relay *r, uint32_t needs)
+{
+	return r->conn != NULL && (needs & ~r->conn->offer.extensions) != 0;
+}
+
+bool
+relay_need(struct relay *r, uint32_t needs)
+{
+	if (r->open && relay_lacks(r, needs))
+		return false;
+	r->envelope.needs |= needs;
+	return true;
+}
+
 /* The connection of the last transaction, or an idle one, or (or if fresh) a new one. */
 static enum relay_fault
 relay_connect(struct relay *r, bool fresh, int64_t limit_ms)
@@ -178,16 +197,20 @@ relay_connect(struct relay *r, bool fresh, int64_t limit_ms)
 		conn_free(&r->conn);
 	if (r->conn == NULL && !fresh && !introduce_binds(&r->backend->config))
 		r->conn = backend_take(r->backend);
+	if (relay_lacks(r, r->envelope.needs) && r->login == LOGIN_NONE)
+		conn_quit(&r->conn); /* the backend may have learnt it since */
 	r->facts.reused = r->conn != NULL;
 	if (r->conn == NULL) {
 		start = rt_now_ns();
 		fault = backend_open(&(struct opening){ r->backend, &r->client, limit_ms, &r->answer }, &r->conn);
 		r->facts.connect_ns += rt_now_ns() - start;
+		r->facts.tls_error = fault == FAULT_TLS ? r->backend->tls_error : NULL;
 		if (fault != FAULT_NONE)
 			return fault;
 	}
+	r->facts.tls = stream_tls_version(r->conn->stream);
 	(void)snprintf(r->facts.peer, sizeof(r->facts.peer), "%s", r->conn->peer);
-	if ((r->envelope.needs & ~r->conn->offer.extensions) != 0) {
+	if (relay_lacks(r, r->envelope.needs)) {
 		answer_fault(&r->answer, FAULT_EXTENSION);
 		return FAULT_EXTENSION;
 	}

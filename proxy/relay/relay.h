@@ -31,6 +31,15 @@ struct relay_config {
 	                                 * with Return-Path and Delivered-To put in front; or null */
 	size_t pool;                    /* idle connections kept, default 20; 0: none are kept over sessions */
 	int64_t pool_idle_ms;           /* default 30 s */
+	bool lmtp;                      /* RFC 2033: LHLO, and after the dot a reply for each recipient */
+	enum { RELAY_TLS_OFF, RELAY_TLS_MAY, RELAY_TLS_REQUIRE } tls; /* MAY: where it is offered */
+	bool tls_implicit;              /* TLS before the banner (RFC 8314), unless OFF */
+	struct tls_context *tls_context; /* whom we believe; lives with the policy; null only with OFF */
+	/* What it is told of each client, so that a connection is one client's alone: */
+	bool xclient;                   /* XCLIENT; where that cannot be, no mail goes there */
+	int proxy;                      /* a PROXY header of version 1 or 2; 0: none */
+	bool as_client;                 /* it sees the client's own address (IP_TRANSPARENT) */
+	bool xforward;                  /* and for its log: XFORWARD before each mail, where it is offered */
 	struct relay_timeouts timeouts;
 };
 
@@ -78,6 +87,7 @@ struct relay_client {
 	struct sp_ip local_ip; /* where the client had connected to */
 	uint16_t local_port;
 	struct sp_span name;   /* confirmed reverse name */
+	bool name_unknown;     /* it cannot be found out now */
 	struct sp_span helo;
 	struct sp_span user;   /* who has logged in */
 	bool esmtp, tls;
@@ -88,6 +98,8 @@ struct relay *relay_new(struct relay_backend *b); /* null: no memory */
 /* The session ends: the connection goes to the pool if it is clean, else QUIT or close. Never suspends. */
 void relay_free(struct relay **r);
 
+/* Does the backend want to know who the client is? Else nothing need be found out for relay_introduce(). */
+bool relay_names_client(const struct relay *r);
 /* Says who the client is, before the first transaction and whenever it changes.  Where the backend was told otherwise, the
  * connection is not used any more.  SP_SYSTEM: no memory. */
 enum sp_status relay_introduce(struct relay *r, const struct relay_client *c);
@@ -104,10 +116,14 @@ bool relay_auth_lost(struct relay *r);
 struct relay_envelope {
 	struct sp_span sender;  /* verbatim, "" for <> */
 	int64_t size;           /* -1: not given */
-	struct sp_span params;  /* of MAIL but for SIZE, as they are to be written: " BODY=8BITMIME RET=HDRS"; "": none */
+	const char *body;       /* BODY=, static: 7BIT, which is said where it may be; 8BITMIME, BINARYMIME; null: not given */
+	struct sp_span params;  /* of MAIL but for SIZE and BODY, as they are to be written: " RET=HDRS ENVID=x"; "": none */
+	struct sp_span ident;   /* our name for the transaction, for the backend's log; "": none */
 	uint32_t needs;         /* EXT_BIT() of what the backend must offer for this message */
 };
 enum sp_status relay_begin(struct relay *r, const struct relay_envelope *e, int64_t deadline_ms);
+/* The next recipient needs these extensions, too (EXT_BIT()). False: the backend that has our MAIL lacks one. */
+bool relay_need(struct relay *r, uint32_t needs);
 /* One recipient. At the first: connects (or reuses), and sends MAIL and RCPT together where PIPELINING was offered.
  * ret is always set: 250 class, or what the client is to be told. If MAIL was refused, each recipient gets that.
  * A reused connection that turns out dead before any reply is replaced once.  params: " NOTIFY=NEVER", as they are to be
@@ -143,6 +159,7 @@ size_t relay_accepted(const struct relay *r);
 
 /* For the log line; valid until the next relay_begin(). */
 struct relay_facts {
+	const char *name;        /* of the backend, as in the policy */
 	char peer[64];           /* address:port of the backend used; "-" */
 	struct sp_span queue_id; /* "" */
 	bool reused;             /* an idle connection served */
@@ -151,10 +168,18 @@ struct relay_facts {
 	bool completed;          /* it got the CRLF that it lacked */
 	bool partly;             /* of several recipients some have the message, and the client was told that it is not taken */
 	const char *fault;       /* what went wrong, one word; or null: refused timeout closed garbage 421 desync limit dns
-	                          * noroute greeting extension replay commit spool disk local */
+	                          * noroute greeting extension replay commit spool disk local tls introduce */
+	const char *tls;         /* version to the backend, or null; of the library, as the next */
+	const char *tls_error;   /* with fault tls: why, or null */
 	int64_t connect_ns;      /* how long connecting and greeting took; 0: nothing was connected */
 	int64_t dot_ns, reply_ns; /* by rt_now_ns(): when our dot was written; when its reply came (or was given up) */
 };
 const struct relay_facts *relay_facts(const struct relay *r);
+/* What an LMTP backend said of each recipient, in their order; until the next relay_begin(). SP_NONE past the last. */
+struct relay_result {
+	struct sp_span address, text;
+	int code;
+};
+enum sp_status relay_result(const struct relay *r, size_t index, struct relay_result *ret);
 
 #endif

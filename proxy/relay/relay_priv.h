@@ -29,7 +29,9 @@ enum relay_fault {
 	FAULT_DNS,       /* its name could not be looked up now */
 	FAULT_NOROUTE,   /* its name has no address, or says that it takes no mail */
 	FAULT_GREETING,  /* it refuses our banner or EHLO exchange for good */
+	FAULT_TLS,       /* no TLS where it must be, or not with whom it must be */
 	FAULT_EXTENSION, /* it no longer offers what the client was offered */
+	FAULT_INTRODUCE, /* it cannot be told, or shown, who the client is */
 	FAULT_REPLAY,    /* asked again after a lost connection, it answered otherwise */
 	FAULT_COMMIT,    /* we were told not to commit */
 	FAULT_SPOOL,     /* the message cannot be read back */
@@ -65,6 +67,7 @@ struct conn {
 	struct relay_offer offer;
 	bool dirty; /* a MAIL was sent since the last end of a transaction: RSET before the next */
 	bool alone; /* AUTH was said on it: it is one client's, and never pooled */
+	bool introduced; /* XCLIENT was said */
 	int64_t idle_ms; /* since when it has been in the pool */
 	char peer[64];
 };
@@ -110,6 +113,7 @@ struct relay_backend {
 	struct conn *idle; /* newest first */
 	size_t idle_count;
 	size_t relays;
+	const char *tls_error; /* why the last handshake failed, or null */
 	uint64_t filed; /* messages in the sink */
 };
 
@@ -131,6 +135,10 @@ enum relay_fault introduce_first(const struct opening *o, struct conn *c);
 enum relay_fault introduce_greeted(const struct opening *o, struct conn *c, bool *ret_again);
 /* Before each MAIL: XFORWARD. */
 enum relay_fault introduce_mail(struct relay *r, int64_t limit_ms);
+/* The address that the backend is to see; null: ours. */
+const struct sp_ip *introduce_from(const struct opening *o);
+/* The name that EHLO says: the client's once the backend knows the client, else ours. */
+struct sp_span introduce_helo(const struct opening *o, const struct conn *c);
 /* Is a connection to this backend one client's alone? */
 bool introduce_binds(const struct relay_config *config);
 
@@ -140,6 +148,9 @@ bool introduce_binds(const struct relay_config *config);
 enum relay_fault secure_first(const struct opening *o, struct conn *c);
 /* Once EHLO is answered: STARTTLS (RFC 3207). *ret_again: EHLO must be said once more. */
 enum relay_fault secure_greeted(const struct opening *o, struct conn *c, bool *ret_again);
+
+/* ---- backend.c ---- */
+
 /* An idle connection that is still good, or null. */
 struct conn *backend_take(struct relay_backend *b);
 /* Keeps it, or closes it with QUIT. */
@@ -166,6 +177,7 @@ struct rcpt {
 	struct rcpt *next;
 	struct sp_span address, params;
 	int code; /* the backend's last answer */
+	struct sp_span text; /* LMTP: what it said of this one after the dot */
 };
 
 struct relay {
@@ -177,6 +189,7 @@ struct relay {
 	struct relay_envelope envelope;
 	int64_t deadline_ms;
 	struct rcpt *first, **last; /* accepted */
+	const struct rcpt *results; /* LMTP: those that were answered after the dot */
 	size_t accepted;
 	bool open;          /* the backend took MAIL */
 	bool failed;        /* answer goes to every later call of the transaction */
@@ -205,6 +218,11 @@ enum relay_fault relay_await(struct relay *r, int64_t timeout_ms, int64_t limit_
 enum relay_fault relay_replay(struct relay *r, int64_t limit_ms);
 /* Milliseconds for which a backend that waits in a transaction is left alone. */
 enum { RELAY_NOOP_MS = 60000 };
+
+/* ---- lmtp.c ---- */
+
+/* The replies to our dot, one for each accepted recipient, folded into r->answer. On a fault r->answer is set, too. */
+enum relay_fault lmtp_replies(struct relay *r, int64_t limit_ms);
 
 /* ---- auth.c ---- */
 

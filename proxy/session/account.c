@@ -104,8 +104,12 @@ log_backend(const struct session *s)
 	log_text("qid", f != NULL ? f->queue_id : SPAN_LIT(""));
 	if (f == NULL)
 		return;
+	if (f->tls != NULL)
+		log_text("backend_tls", span_str(f->tls));
 	if (f->fault != NULL)
 		log_text("fault", span_str(f->fault));
+	if (f->tls_error != NULL)
+		log_text("tls_error", span_str(f->tls_error));
 	if (f->dot_ns > 0 && f->reply_ns >= f->dot_ns) {
 		log_seconds("t_backend", f->reply_ns - f->dot_ns);
 		log_seconds("t_window", s->tx->done_ns - f->dot_ns);
@@ -160,6 +164,8 @@ account_connection(const struct session *s)
 	log_text("verdict", span_str(s->verdict == POLICY_UNDECIDED ? "" : policy_class_name(s->verdict)));
 	log_text("rule", s->banner_rule);
 	log_text("end", span_str(s->end != NULL ? s->end : "client-gone"));
+	if (s->tls_error != NULL)
+		log_text("tls_error", span_str(s->tls_error));
 	log_int("in", stream_octets_in(s->stream));
 	log_int("out", stream_octets_out(s->stream));
 	log_seconds("t", rt_now_ns() - s->begin_ns);

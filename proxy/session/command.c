@@ -2,7 +2,7 @@
  * command.c - commands as rows {verb, states, check, proceed}, and the simple ones.
  *
  * A command is first allowed by its row's states, then checked without any effect, then carried out.
- * RFC 5321 4.1.1, 4.1.4 (order), 2920 (pipelining), 1870, 2034, 6152, 3207.
+ * RFC 5321 4.1.1, 4.1.4 (order), 2920 (pipelining), 1870, 2034, 6152.
  */
 #include "proxy/session/session_priv.h"
 
@@ -64,14 +64,6 @@ check_argument(const struct session *s, const struct command *c)
 	return no_error;
 }
 
-static struct command_error
-check_starttls(const struct session *s, const struct command *c)
-{
-	if (s->config->tls == NULL || session_encrypted(s))
-		return (struct command_error){ s->config->tls == NULL ? 502 : 503, "5.5.1", "TLS is not to be had now" };
-	return check_bare(s, c);
-}
-
 /* ---- the simple commands -------------------------------------------------------------------- */
 
 /* EHLO also ends any transaction (RFC 5321 4.1.4). */
@@ -84,7 +76,7 @@ proceed_helo(struct session *s, const struct command *c)
 	s->state = STATE_NEW;
 	s->offered = 0;
 	s->esmtp = c->verb == COMMAND_EHLO;
-	snprintf(s->helo, sizeof(s->helo), "%.*s", (int)c->argument.len, c->argument.ptr);
+	client_note_helo(s, c->argument);
 	v = inspect_helo(s->inspect, span_str(s->helo), s->esmtp, rt_deadline(s->config->timeouts.filters));
 	if (verdict_stops(s, &v)) {
 		session_reply_verdict(s, &v);
@@ -155,7 +147,7 @@ proceed_unknown(struct session *s, const struct command *c)
 static const struct command_row rows[] = {
 	{ COMMAND_EHLO, ANY, check_helo, proceed_helo, false, true },
 	{ COMMAND_HELO, ANY, check_helo, proceed_helo, false, true },
-	{ COMMAND_MAIL, STATE_READY, NULL, session_mail, false, false },
+	{ COMMAND_MAIL, STATE_READY, starttls_check_mail, session_mail, false, false },
 	{ COMMAND_RCPT, IN_TRANSACTION, NULL, session_rcpt, false, false },
 	{ COMMAND_DATA, IN_TRANSACTION, check_bare, session_data, false, true },
 	{ COMMAND_RSET, ANY, check_bare, proceed_rset, true, false },

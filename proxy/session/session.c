@@ -10,11 +10,10 @@
 
 #include "policy/kit/must.h"
 #include "policy/kit/span.h"
-#include "proxy/net/proxy1.h"
 #include "proxy/rt/rt.h"
 #include "proxy/session/log.h"
 
-enum { REPLY_SCRATCH = 65536, STRICT_FAULTS = 3, PROXY_LINE_MS = 5000 };
+enum { REPLY_SCRATCH = 65536, STRICT_FAULTS = 3 };
 
 /* All sessions of this worker, so that draining can reach them. */
 struct member {
@@ -216,30 +215,6 @@ command_loop(struct session *s)
 
 /* ---- the opening ---------------------------------------------------------------------------- */
 
-/* May this peer say by a PROXY line who its client is? */
-static bool
-trusted(const struct session_config *c, const struct sp_ip *peer)
-{
-	return (c->trust_proxy.ip.family != 0 && net_has(&c->trust_proxy, peer)) ||
-		policy_setting_has_ip(c->block, "proxy protocol from", peer);
-}
-
-/* Nothing is said before a whole valid line has come from a peer that speaks for others (CASES Y02). */
-static bool
-introduced(struct session *s)
-{
-	enum sp_status st;
-
-	if (!trusted(s->config, &s->ip))
-		return true;
-	st = proxy1_read(s->stream, rt_deadline(PROXY_LINE_MS), &s->ip, &s->port);
-	if (st == SP_OK || st == SP_NONE)
-		return true;
-	s->done = s->peer_gone = true;
-	s->end = "proxy-line";
-	return false;
-}
-
 /* The client must wait for our banner (RFC 5321 3.1); what comes before it is not read as commands. */
 static bool
 spoke_first(struct session *s)
@@ -276,21 +251,26 @@ refuse_connection(struct session *s, const struct policy_verdict *v)
 }
 
 static void
+say_banner(struct session *s)
+{
+	char text[300];
+
+	snprintf(text, sizeof(text), "%s ESMTP Sallyport", s->config->hostname);
+	session_reply(s, 220, NULL, text);
+	s->banner_code = 220;
+}
+
+static void
 greet(struct session *s)
 {
 	struct policy_verdict v;
-	char text[300];
 
-	if (spoke_first(s) || s->done)
-		return;
 	v = inspect_connect(s->inspect, rt_deadline(s->config->timeouts.filters));
 	if (verdict_stops(s, &v)) {
 		refuse_connection(s, &v);
 		return;
 	}
-	snprintf(text, sizeof(text), "%s ESMTP Sallyport", s->config->hostname);
-	session_reply(s, 220, NULL, text);
-	s->banner_code = 220;
+	say_banner(s);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------ */
@@ -312,32 +292,56 @@ member_leave(struct member *m)
 		m->next->self = m->self;
 }
 
-static void
-session_run(struct session *s, const struct session_start *start)
+/* Who the client is, is known: may it come in? Else it has been told. */
+static bool
+enter(struct session *s)
 {
-	struct session_refusal refusal;
+	struct session_refusal refusal = s->start->admit(s->start->arg, &s->ip);
 
-	if (!introduced(s))
-		return;
-	refusal = start->admit(start->arg, &s->ip);
 	if (refusal.text != NULL) {
 		session_goodbye(s, refusal.enhanced, refusal.text, "refused");
-		return;
+		return false;
 	}
 	if (draining) {
 		session_goodbye(s, "4.3.2", "closing for maintenance, try again later", "drain");
-		return;
+		return false;
 	}
 	s->inspect = inspect_new(s->config->policy,
 		&(struct inspect_client){ .ip = s->ip, .port = s->port, .listener = s->config->listener,
 			.auth_id = s->config->auth_id, .write_results = s->config->write_results,
+			.name = s->given.named ? s->given.name : NULL, .name_unknown = s->given.name_unknown,
 			.dns_ms = s->config->timeouts.dns,
 			.header_octets = s->config->limits.header_size, .shadow = s->config->shadow });
 	if (s->inspect == NULL) {
 		session_goodbye(s, "4.3.0", "out of memory, try again later", "memory");
-		return;
+		return false;
 	}
-	greet(s);
+	return true;
+}
+
+void
+session_restart(struct session *s, bool anew)
+{
+	if (anew) {
+		inspect_free(&s->inspect);
+		if (!enter(s))
+			return;
+		starttls_facts(s);
+	}
+	inspect_auth(s->inspect, span_str(s->given.login), SPAN_LIT(""));
+	if (anew)
+		greet(s);
+	else
+		say_banner(s);
+}
+
+static void
+session_run(struct session *s)
+{
+	if (!client_open(s) || !enter(s) || !session_secure_first(s))
+		return;
+	if (!spoke_first(s) && !s->done)
+		greet(s);
 	command_loop(s);
 }
 
@@ -346,19 +350,22 @@ session_serve(struct stream *stream, const struct session_start *start)
 {
 	struct session s = {
 		.config = start->config,
+		.start = start,
 		.backend = start->backend,
+		.backends = start->backends,
 		.stream = stream,
 		.state = STATE_NEW,
 		.ip = start->ip,
 		.port = start->port,
 		.begin_ns = rt_now_ns(),
+		.peer_gone = start->config->tls_implicit, /* nobody understands us before the handshake */
 	};
 	struct member m;
 
 	session_id(s.id);
 	buf_init(&s.reply, REPLY_SCRATCH);
 	member_join(&m, &s);
-	session_run(&s, start);
+	session_run(&s);
 	transaction_end(&s);
 	(void)session_flush(&s);
 	member_leave(&m);

@@ -34,6 +34,12 @@ struct session_timeouts { /* milliseconds */
 	int64_t greet;      /* silence before the banner; 0: none */
 };
 
+/* A backend as sessions see it. Shared, const, lives with the policy. */
+struct session_route {
+	const struct policy_block *block; /* for its name and "for" */
+	bool alone;                       /* it takes one recipient in a transaction */
+};
+
 struct session_auth {
 	enum { AUTH_OFF, AUTH_OFFER, AUTH_REQUIRE } mode; /* REQUIRE: before MAIL */
 	bool plaintext;   /* without TLS, too */
@@ -51,13 +57,17 @@ struct session_config {
 	const struct policy *policy;
 	const struct policy_block *block; /* for "relay to" and "relay for" */
 	bool relay_all;   /* what the backend takes, is taken: only from loopback to where the operator said so */
+	const struct session_route *const *routes; /* all backends */
+	size_t route_count, route; /* and the listener's own among them */
 	bool relay_late;  /* the backend sees no RCPT before the verdict */
 	bool space;       /* bare CR, LF, NUL become spaces; else refused */
 	bool quoted_local;
 	bool write_results;      /* our Authentication-Results go onto the message; forged ones are removed in any case */
 	uint32_t withhold;       /* EXT_BIT() of what is never offered */
 	bool several_from;       /* a message with several From fields is taken; else 550 5.7.1 */
-	struct tls_context *tls; /* null: STARTTLS is not offered */
+	struct tls_context *tls; /* null: there is no TLS */
+	bool tls_required;       /* MAIL before TLS is refused */
+	bool tls_implicit;       /* TLS before the banner (RFC 8314); a client that is refused at once is told nothing */
 	struct session_auth auth;
 	struct session_limits limits;
 	struct session_timeouts timeouts;
@@ -74,6 +84,7 @@ struct session_refusal {
 struct session_start {
 	const struct session_config *config;
 	struct relay_backend *backend;
+	struct relay_backend *const *backends; /* all, in the order of config->routes */
 	struct sp_ip ip;
 	uint16_t port;
 	/* Asked once, as soon as it is known who the client is: behind a PROXY line that is not the peer. */

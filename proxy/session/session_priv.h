@@ -4,6 +4,7 @@
  *   session.c    its life: banner, lines, limits, farewell
  *   command.c    the table of commands {verb, states, check, proceed} and the simple ones
  *   ehlo.c       the reply to EHLO
+ *   starttls.c   TLS with the client
  *   auth.c       AUTH
  *   submission.c what RFC 6409 asks of a message of our own users
  *   envelope.c   MAIL and RCPT
@@ -35,6 +36,10 @@ enum session_state { /* bits, so that a command's row can name several */
 
 enum { SESSION_LINE = 2048, SESSION_TXID = 11 };
 
+struct held_rcpt {
+	struct sp_span address, params; /* of the transaction's arena */
+};
+
 /* What a transaction has come to; born at MAIL, logged and gone at its end, whichever way. */
 struct transaction {
 	char id[SESSION_TXID];
@@ -42,9 +47,12 @@ struct transaction {
 	struct command_path mail;
 	struct sp_span rcpts;      /* first recipients, for the log: "<a>,<b>,..." */
 	size_t accepted, refused;  /* recipients */
-	struct sp_span *held;      /* recipients that "relay late" holds back */
+	const struct command_path *rcpt; /* the RCPT that is being decided, else null */
+	struct held_rcpt *held;    /* recipients that "relay late" holds back */
 	size_t held_count;
 	bool relay_begun;
+	bool routed;               /* route says where its recipients go: an index of config->routes */
+	size_t route;
 	int64_t begin_ns, dot_ns, done_ns; /* rt_now_ns(); MAIL, the client's dot, the reply */
 	int64_t dot_ms;            /* rt_now_ms() of the client's dot */
 	int64_t octets;
@@ -60,6 +68,17 @@ struct transaction {
 	bool dup;                  /* the backend may have it, or has it, and the client was not told so */
 };
 
+/* What a peer that may speak for others has said by XCLIENT of its client beside the address. */
+struct given {
+	bool may;          /* the peer may */
+	bool addressed;    /* an address has come */
+	unsigned fresh;    /* bits of what came since, or before the first: the next address does not end it */
+	bool named, name_unknown; /* name is what is known of its name; name_unknown: nothing, for now */
+	bool esmtp;
+	uint16_t port;
+	char name[256], helo[256], login[256]; /* "" where nothing was said */
+};
+
 /* Who has logged in; "": nobody. */
 struct session_login {
 	char user[SASL_NAME + 1], mechanism[SASL_MECHANISM + 1];
@@ -68,10 +87,13 @@ struct session_login {
 
 struct session {
 	const struct session_config *config;
+	const struct session_start *start;
 	struct relay_backend *backend;
 	struct stream *stream;
 	struct inspect *inspect;
+	struct relay_backend *const *backends;
 	struct relay *relay;     /* made at the first recipient */
+	size_t relay_route;      /* whose it is: an index of config->routes */
 	struct line_reader lines;
 	size_t line_used;        /* octets of the present command line, not consumed yet */
 	size_t line_max;         /* of that line */
@@ -82,6 +104,9 @@ struct session {
 	struct transaction *tx;  /* null outside of one */
 	struct sp_ip ip;
 	uint16_t port;
+	struct sp_ip local_ip;   /* where the client has connected to */
+	uint16_t local_port;
+	struct given given;
 	char helo[256];
 	bool esmtp;
 	uint32_t offered;        /* EXT_BIT() of each extension that our last reply to EHLO named; 0 after HELO */
@@ -91,6 +116,7 @@ struct session {
 	unsigned transactions, accepted;
 	int64_t begin_ns;
 	const char *end;         /* why the connection ended, one word */
+	const char *tls_error;   /* why the handshake failed, or null */
 	int banner_code;
 	struct sp_span banner_rule;
 	enum policy_class verdict; /* of the connection itself */
@@ -118,6 +144,24 @@ session_encrypted(const struct session *s)
 	return stream_tls_version(s->stream) != NULL;
 }
 
+/* Another client, or the same with another login, has the connection now; anew: it is admitted and inspected as one that has
+ * just connected. Greets it. */
+void session_restart(struct session *s, bool anew);
+
+/* ---- client.c ---- */
+/* Who has connected to what; waits for a PROXY header where one is due. False: the connection is over, without a word. */
+bool client_open(struct session *s);
+/* Is XCLIENT offered to this peer? */
+bool session_may_xclient(const struct session *s);
+/* Notes the HELO name: the one that XCLIENT gave, else this. */
+void client_note_helo(struct session *s, struct sp_span name);
+/* Tells the relay who the client is, if its backend wants to know. May suspend (DNS). False: no memory. */
+bool client_tell(struct session *s, struct relay *r);
+
+/* ---- xclient.c ---- */
+struct command_error session_check_xclient(const struct session *s, const struct command *c);
+void session_xclient(struct session *s, const struct command *c);
+
 /* ---- command.c ---- */
 void session_command(struct session *s, struct sp_span line);
 
@@ -129,6 +173,16 @@ session_offered(const struct session *s, enum extension e)
 {
 	return (s->offered & EXT_BIT(e)) != 0;
 }
+
+/* ---- starttls.c ---- */
+struct command_error starttls_check(const struct session *s, const struct command *c);
+void starttls_proceed(struct session *s, const struct command *c);
+/* States the facts of the encryption, if there is one. */
+void starttls_facts(struct session *s);
+/* 530 where TLS must come first. */
+struct command_error starttls_check_mail(const struct session *s, const struct command *c);
+/* Implicit TLS, where the listener has it; false: the session is over. */
+bool session_secure_first(struct session *s);
 
 /* ---- auth.c ---- */
 static inline bool
@@ -161,6 +215,15 @@ bool verdict_stops(const struct session *s, const struct policy_verdict *v);
 void transaction_reply(struct session *s, int code, const char *enhanced, struct sp_span text, const char *by);
 /* The recipients that relay late held back go to the backend now; false: a reply has been given. */
 bool envelope_relay_late(struct session *s);
+
+/* ---- routing.c ---- */
+/* Notes where the transaction goes when this recipient, which all else lets pass, is taken. code 0: it may join; else it is to
+ * come again in another transaction. */
+struct command_error session_route(struct session *s, const struct address *rcpt);
+/* The relay to that backend, made if need be; null: no memory. */
+struct relay *session_relay(struct session *s);
+/* What all backends that this session's mail may go to offer. */
+struct relay_offer session_offer(const struct session *s);
 
 /* ---- message.c ---- */
 void session_data(struct session *s, const struct command *c);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "policy/kit/must.h"
+#include "proxy/net/tls.h"
 #include "proxy/test/play.h"
 
 enum { REAL_WAIT_MS = 60000, MESSAGE_MAX = 256 << 20, DRIP_MS = 1000, TRICK_NO_CODE = 99 };
@@ -21,6 +22,8 @@ struct visit {
 	struct fake_backend *backend;
 	struct stream *stream;
 	bool over;
+	bool lmtp;          /* it was greeted with LHLO */
+	size_t rcpts;       /* of the transaction, that were taken */
 };
 
 static int64_t
@@ -111,6 +114,9 @@ trick_play(struct visit *v, const struct trick *t)
 	case TRICK_RESET:
 		(void)setsockopt(stream_fd(v->stream), SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 		v->over = true;
+		break;
+	case TRICK_PLAIN:
+		secure_plain(v->stream, t->text);
 		break;
 	case TRICK_CLOSE:
 		v->over = true;
@@ -233,6 +239,20 @@ begin_data(struct visit *v)
 	return !v->over;
 }
 
+/* LMTP: a reply for each recipient; a trick "on dot reply" takes the place of one, in their order. */
+static void
+end_each(struct visit *v)
+{
+	char reply[64];
+
+	for (size_t i = 0; i < v->rcpts && !v->over; i++) {
+		snprintf(reply, sizeof(reply), "250 2.1.5 Ok: filed as Q%zu.%zu", v->backend->message_count, i + 1);
+		if (!tricked(v, "dot", (struct sp_span){ NULL, 0 }))
+			visit_reply(v, span_str(reply));
+	}
+	v->rcpts = 0;
+}
+
 /* A message counts as stored when the reply to its dot is a 2xx, read or not. */
 static void
 end_data(struct visit *v, const struct buf *message)
@@ -242,6 +262,10 @@ end_data(struct visit *v, const struct buf *message)
 
 	if (code == 0 || code == 2)
 		keep_message(v, message);
+	if (v->lmtp) {
+		end_each(v);
+		return;
+	}
 	snprintf(reply, sizeof(reply), "250 2.0.0 Ok: queued as Q%zu", v->backend->message_count);
 	if (!tricked(v, "dot", (struct sp_span){ NULL, 0 }))
 		visit_reply(v, span_str(reply));
@@ -276,6 +300,8 @@ serve_ehlo(struct visit *v)
 		at += (size_t)snprintf(reply + at, sizeof(reply) - at, "250-%.*s\r\n", (int)one.len, one.ptr);
 		offers = span_from(offers, one.len + 1);
 	}
+	if (s->backend_tls.len > 0 && stream_tls_version(v->stream) == NULL)
+		at += (size_t)snprintf(reply + at, sizeof(reply) - at, "250-STARTTLS\r\n");
 	snprintf(reply + at, sizeof(reply) - at, "250 HELP\r\n");
 	visit_send(v, span_str(reply));
 }
@@ -293,8 +319,15 @@ serve_line(struct visit *v, struct sp_span line)
 	}
 	if (tricked(v, when, line))
 		return;
-	if (span_ieq(verb, SPAN_LIT("EHLO"))) {
+	v->rcpts += span_ieq(verb, SPAN_LIT("RCPT"));
+	if (span_ieq(verb, SPAN_LIT("MAIL")) || span_ieq(verb, SPAN_LIT("RSET")))
+		v->rcpts = 0;
+	if (span_ieq(verb, SPAN_LIT("EHLO")) || span_ieq(verb, SPAN_LIT("LHLO"))) {
+		v->lmtp = span_ieq(verb, SPAN_LIT("LHLO"));
 		serve_ehlo(v);
+	} else if (span_ieq(verb, SPAN_LIT("STARTTLS")) && v->backend->scene->backend_tls.len > 0) {
+		visit_reply(v, SPAN_LIT("220 2.0.0 go ahead"));
+		v->over = v->over || !fake_backend_secure(v->backend, v->stream, visit_deadline(v));
 	} else if (span_ieq(verb, SPAN_LIT("QUIT"))) {
 		visit_reply(v, SPAN_LIT("221 2.0.0 bye"));
 		v->over = true;
@@ -310,7 +343,9 @@ visit_serve(void *arg)
 	struct sp_span line;
 
 	transcript_add(&v->backend->transcript, "B<", SPAN_LIT("(connection)\r\n"));
-	if (!tricked(v, "connect", (struct sp_span){ NULL, 0 }))
+	if (v->backend->scene->backend_tls_implicit)
+		v->over = !fake_backend_secure(v->backend, v->stream, visit_deadline(v));
+	if (!v->over && !tricked(v, "connect", (struct sp_span){ NULL, 0 }))
 		visit_reply(v, SPAN_LIT("220 backend.example ESMTP fake"));
 	while (!v->over && read_line(v, &line))
 		serve_line(v, line);
@@ -326,12 +361,11 @@ visit_serve(void *arg)
 /* ---- the listener --------------------------------------------------------------------------- */
 
 static void
-visitor(void *arg)
+visitor_take(struct fake_backend *b, int listener)
 {
-	struct fake_backend *b = arg;
 	struct sp_ip ip;
 	uint16_t port;
-	int fd = net_accept(b->listener, &ip, &port);
+	int fd = net_accept(listener, &ip, &port);
 	struct visit *v = fd < 0 ? NULL : calloc(1, sizeof(*v));
 
 	if (v == NULL)
@@ -347,6 +381,36 @@ visitor(void *arg)
 	b->open++;
 	if (v->stream == NULL || co_start(visit_serve, v, NULL) != SP_OK)
 		MUST(false);
+}
+
+static void
+visitor(void *arg)
+{
+	struct fake_backend *b = arg;
+
+	visitor_take(b, b->listener);
+}
+
+static void
+visitor_local(void *arg)
+{
+	struct fake_backend *b = arg;
+
+	visitor_take(b, b->local);
+}
+
+bool
+fake_backend_local(struct fake_backend *b, const char *folder)
+{
+	struct net_endpoint e = { .kind = NET_UNIX };
+
+	if (snprintf(e.text, sizeof(e.text), "%s/backend.sock", folder) >= (int)sizeof(e.text))
+		return false;
+	b->local = net_listen(&e, 1024);
+	if (b->local < 0)
+		return false;
+	b->local_watch = rt_watch_new(b->local, visitor_local, b);
+	return b->local_watch != NULL;
 }
 
 /* A queue of one that is full: the kernel drops the SYNs of all others. */
@@ -424,7 +488,7 @@ bool
 fake_backend_start(struct fake_backend *b, const struct scene *s)
 {
 	b->scene = s;
-	b->holder = -1;
+	b->holder = b->local = -1;
 	memcpy(b->tricks, s->tricks, sizeof(b->tricks));
 	buf_init(&b->transcript, SCENE_TRANSCRIPT);
 	if (!fake_backend_up(b))
@@ -445,7 +509,11 @@ fake_backend_stop(struct fake_backend *b)
 	if (b->listener >= 0)
 		close(b->listener);
 	holder_close(b);
+	rt_watch_free(&b->local_watch);
+	if (b->local >= 0)
+		close(b->local);
 	for (size_t i = 0; i < b->message_count; i++)
 		free((void *)(uintptr_t)b->messages[i].bytes.ptr);
+	tls_context_free(&b->tls);
 	buf_fini(&b->transcript);
 }

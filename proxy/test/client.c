@@ -355,8 +355,13 @@ step_play(struct talk *t, const struct step *st)
 		t->ended = true;
 		break;
 	case STEP_STARTTLS:
-		if (stream_tls_connect_unverified(t->stream, play_deadline(t->play)) != SP_OK)
-			play_fail(t->play, st->line, "the TLS handshake failed");
+		secure_client(t->play, t->stream, st);
+		break;
+	case STEP_NOTIFY:
+		stream_tls_notify(t->stream);
+		break;
+	case STEP_PLAIN:
+		secure_plain(t->stream, st->text);
 		break;
 	case STEP_GATEWAY:
 		command_gateway(t, st);

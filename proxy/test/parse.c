@@ -5,6 +5,7 @@
  *   fails "TEXT"          the scene passes if it fails for this reason: for tests of the runner
  *   clock N               dns { NAME TYPE [many N] VALUE ... }              backend { on WHEN [MATCH] ACTION ... }
  *   client [from IP] [chunks N,N...] { C: ... S: ... }      expect ...
+ *   certificate NAME "HOST,HOST" [rsa] [expired] [by NAME]
  *   file "NAME" { ... }   beside the policy                       options "--shadow"   for the gateway
  */
 #include <stdlib.h>
@@ -54,7 +55,7 @@ struct trick_word {
 static const struct trick_word trick_words[] = {
 	{ "reply", TRICK_REPLY, STRING }, { "raw", TRICK_RAW, STRING }, { "close", TRICK_CLOSE, NOTHING },
 	{ "reset", TRICK_RESET, NOTHING }, { "silent", TRICK_SILENT, NOTHING }, { "drip", TRICK_DRIP, STRING },
-	{ "delay", TRICK_DELAY, NUMBER }, { "stall", TRICK_STALL, NOTHING },
+	{ "delay", TRICK_DELAY, NUMBER }, { "stall", TRICK_STALL, NOTHING }, { "plain", TRICK_PLAIN, STRING },
 };
 
 static bool
@@ -70,7 +71,7 @@ trick_action(struct reader *r, struct sp_span name, struct trick *t)
 			return reader_word(r, &t->text, &quoted);
 		return trick_words[i].takes == NOTHING || reader_number(r, &t->number);
 	}
-	return reader_fail(r, r->line, "unknown action '%.*s': reply raw close reset silent drip delay stall are known",
+	return reader_fail(r, r->line, "unknown action '%.*s': reply raw close reset silent drip delay stall plain are known",
 		(int)name.len, name.ptr);
 }
 
@@ -105,6 +106,19 @@ parse_trick(struct reader *r)
 	return true;
 }
 
+/* tls NAME [implicit] */
+static bool
+backend_tls(struct reader *r)
+{
+	struct sp_span word;
+	bool quoted;
+
+	if (!reader_word(r, &r->scene->backend_tls, &quoted) || !reader_word(r, &word, &quoted))
+		return false;
+	r->scene->backend_tls_implicit = span_eq(word, SPAN_LIT("implicit"));
+	return r->scene->backend_tls.len > 0 || reader_fail(r, r->line, "tls NAME [implicit] is expected");
+}
+
 static bool
 parse_backend(struct reader *outer)
 {
@@ -120,6 +134,8 @@ parse_backend(struct reader *outer)
 			ok = parse_trick(&r);
 		else if (ok && span_eq(name, SPAN_LIT("offers")))
 			ok = reader_word(&r, &r.scene->offers, &quoted);
+		else if (ok && span_eq(name, SPAN_LIT("tls")))
+			ok = backend_tls(&r);
 		else if (ok && span_eq(name, SPAN_LIT("refuses")))
 			r.scene->backend_refuses = true;
 		else if (ok && span_eq(name, SPAN_LIT("drops")))
@@ -127,7 +143,7 @@ parse_backend(struct reader *outer)
 		else if (ok && span_eq(name, SPAN_LIT("own")))
 			r.scene->backend_own = true;
 		else if (ok)
-			ok = reader_fail(&r, r.line, "'on', 'offers', 'refuses', 'drops' or 'own' is expected in backend { }");
+			ok = reader_fail(&r, r.line, "'on', 'offers', 'refuses', 'drops', 'tls' or 'own' is expected in backend { }");
 	}
 	return ok;
 }
@@ -209,6 +225,8 @@ parse_policy(struct reader *r)
 	if (!reader_braces(r, &s->policy, &line))
 		return false;
 	s->backend_own |= names(s->policy, "{backend}") || names(s->policy, "{nobody}") || names(s->policy, "{port}");
+	s->backend_local = names(s->policy, "/backend.sock");
+	s->backend_own |= s->backend_local;
 	return true;
 }
 
@@ -246,6 +264,33 @@ parse_file(struct reader *r)
 	if (span_starts(f->text, SPAN_LIT("\n")))
 		f->text = span_from(f->text, 1);
 	s->file_count++;
+	return true;
+}
+
+/* NAME "HOST,HOST" [rsa] [expired] [by NAME] */
+static bool
+parse_certificate(struct reader *r)
+{
+	struct scene *s = r->scene;
+	struct scene_certificate *c = &s->certificates[s->certificate_count];
+	struct sp_span word;
+	bool quoted;
+
+	if (s->certificate_count == sizeof(s->certificates) / sizeof(s->certificates[0]))
+		return reader_fail(r, r->line, "too many certificates");
+	if (!reader_word(r, &c->name, &quoted) || !reader_word(r, &c->hosts, &quoted))
+		return false;
+	if (!quoted || c->name.len == 0 || c->hosts.len == 0)
+		return reader_fail(r, r->line, "certificate NAME \"HOST,HOST\" [rsa] [expired] [by NAME] is expected");
+	while (reader_word(r, &word, &quoted) && word.len > 0) {
+		if (span_eq(word, SPAN_LIT("rsa")))
+			c->rsa = true;
+		else if (span_eq(word, SPAN_LIT("expired")))
+			c->expired = true;
+		else if (!span_eq(word, SPAN_LIT("by")) || !reader_word(r, &c->by, &quoted))
+			return reader_fail(r, r->line, "rsa, expired or by NAME is expected");
+	}
+	s->certificate_count++;
 	return true;
 }
 
@@ -317,10 +362,12 @@ parse_statement(struct reader *r)
 		return parse_expect(r);
 	if (span_eq(name, SPAN_LIT("file")))
 		return parse_file(r);
+	if (span_eq(name, SPAN_LIT("certificate")))
+		return parse_certificate(r);
 	if (span_eq(name, SPAN_LIT("options")))
 		return parse_options(r);
 	if (!span_eq(name, SPAN_LIT("clock")))
-		return reader_fail(r, line, "unknown statement '%.*s': test fails policy listen dns backend client clock file options expect are known",
+		return reader_fail(r, line, "unknown statement '%.*s': test fails policy listen dns backend client clock file certificate options expect are known",
 			(int)name.len, name.ptr);
 	return reader_number(r, &s->clock) && (s->clock > 0 || reader_fail(r, line, "clock takes a factor of 1 or more"));
 }

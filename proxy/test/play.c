@@ -63,7 +63,9 @@ start_all(struct stage *st)
 	struct play *p = &st->play;
 	struct child_world w = { .program = st->options->program, .folder = st->folder, .clock = p->scene->clock };
 
-	if (!fake_backend_start(&p->backend, p->scene)) {
+	p->backend.folder = st->folder;
+	if (!fake_backend_start(&p->backend, p->scene) ||
+		(p->scene->backend_local && !fake_backend_local(&p->backend, st->folder))) {
 		play_fail(p, 1, "the fake backend cannot listen");
 		return;
 	}
@@ -141,7 +143,7 @@ scene_play(struct scene *s, const struct scene_options *o)
 	if (st == NULL)
 		return false;
 	st->play.scene = s;
-	st->play.backend.listener = -1;
+	st->play.backend.listener = st->play.backend.local = -1;
 	st->options = o;
 	buf_init(&st->play.transcript, SCENE_TRANSCRIPT);
 	snprintf(st->folder, sizeof(st->folder), "/tmp/sallyport-test-XXXXXX");

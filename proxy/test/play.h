@@ -26,13 +26,19 @@ struct fake_backend {
 	int listener;                 /* -1: down */
 	int holder;                   /* keeps the port for us while we are down; -1 */
 	uint16_t port;
+	int local;                    /* a unix socket beside it; -1: none */
+	struct rt_watch *local_watch;
 	struct buf transcript;
 	struct fake_message messages[4096];
 	size_t message_count;         /* accepted by a 2xx to the dot */
 	size_t connections, open;
 	struct visit *visits;         /* that are going on */
+	const char *folder;           /* with its certificate */
+	struct tls_context *tls;      /* null: not needed yet */
 };
 bool fake_backend_start(struct fake_backend *b, const struct scene *s);
+/* Also on the unix socket backend.sock in the folder. */
+bool fake_backend_local(struct fake_backend *b, const char *folder);
 void fake_backend_stop(struct fake_backend *b);
 /* Cuts all connections and refuses new ones; or takes them again, on the same port. */
 void fake_backend_down(struct fake_backend *b);
@@ -40,8 +46,24 @@ bool fake_backend_up(struct fake_backend *b);
 
 /* ---- certificate.c ---- */
 
-/* A self-signed certificate for mx.example.com and its key: cert.pem and key.pem in the folder. */
-bool certificate_make(const char *folder);
+enum { CERTIFICATE_PRINT = 65 };
+
+/* NAME.pem and NAME.key in the folder; who signs it must be there. */
+bool certificate_make(const char *folder, const struct scene_certificate *c);
+/* SHA-256 of NAME.pem in hex. */
+bool certificate_fingerprint(const char *folder, struct sp_span name, char ret[static CERTIFICATE_PRINT]);
+/* If rest begins with "{fingerprint:NAME}", adds "sha256:..." and returns the length of that; else 0. */
+size_t certificate_placeholder(struct buf *to, struct sp_span rest, const char *folder);
+
+/* ---- secure.c ---- */
+
+/* The step starttls. */
+struct play;
+void secure_client(struct play *p, struct stream *s, const struct step *st);
+/* Sends octets below TLS. */
+void secure_plain(struct stream *s, struct sp_span bytes);
+/* The backend's side of a handshake; false: it failed. */
+bool fake_backend_secure(struct fake_backend *b, struct stream *s, int64_t deadline_ms);
 
 /* ---- gateway.c ---- */
 

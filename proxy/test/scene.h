@@ -5,7 +5,7 @@
  *   play.c         starts the world and the gateway, plays the dialogues, stops all, judges
  *   client.c       a dialogue's client side
  *   backend.c      the scripted backend
- *   certificate.c  one for STARTTLS
+ *   certificate.c  certificates, with secure.c, which shakes hands
  *   site.c         the folder with the policy and what belongs to it
  *   gateway.c      the gateway as a child process, and its log
  *   expect.c       what must be true at the end
@@ -44,6 +44,8 @@ enum step_kind {
 	STEP_END,
 	STEP_MANY,     /* text, number times, in one write */
 	STEP_STARTTLS,
+	STEP_NOTIFY,   /* TLS close_notify, and the connection stays open */
+	STEP_PLAIN,    /* text, in the clear whatever TLS there is */
 	STEP_GATEWAY,  /* text: TERM HUP USR1 KILL-WORKER, or POLICY with more: the new file's text */
 	STEP_WAIT_LOG, /* until a log line has the text */
 	STEP_WAIT_BACKEND, /* until the backend's transcript has it */
@@ -66,7 +68,7 @@ struct dialogue {
 };
 
 /* "on RCPT <b@c> reply "550 no"": what the backend does instead of saying yes. */
-enum trick_kind { TRICK_REPLY, TRICK_RAW, TRICK_CLOSE, TRICK_RESET, TRICK_SILENT, TRICK_DRIP, TRICK_DELAY, TRICK_STALL };
+enum trick_kind { TRICK_REPLY, TRICK_RAW, TRICK_CLOSE, TRICK_RESET, TRICK_SILENT, TRICK_DRIP, TRICK_DELAY, TRICK_STALL, TRICK_PLAIN };
 struct trick {
 	struct sp_span when, match; /* verb or connect, body, dot; match: part of the command line */
 	enum trick_kind kind;
@@ -84,6 +86,12 @@ struct scene_file {
 	struct sp_span name, text;
 };
 
+/* "certificate NAME "host,host" [rsa] [expired] [by NAME]": NAME.pem and NAME.key in the folder. */
+struct scene_certificate {
+	struct sp_span name, hosts, by; /* by: who signs; empty: itself */
+	bool rsa, expired;
+};
+
 struct expectation {
 	unsigned line;
 	struct sp_span words[6];
@@ -98,11 +106,16 @@ struct scene {
 	struct sp_span fails; /* not empty: it passes if it fails, and says this */
 	bool has_policy, backend_refuses, has_dns, tls;
 	bool backend_own;  /* the policy's own backends are used, not the fake one for all of them */
+	bool backend_local; /* it listens on the unix socket {folder}/backend.sock, too */
 	bool backend_drops; /* no answer to a SYN */
 	const char *options[SCENE_OPTIONS];
 	size_t option_count;
 	struct scene_file files[16];
 	size_t file_count;
+	struct scene_certificate certificates[16];
+	size_t certificate_count;
+	struct sp_span backend_tls; /* the certificate of the fake backend, which then offers STARTTLS; empty: none */
+	bool backend_tls_implicit;
 	int64_t clock; /* how many times faster than real time */
 	struct dialogue dialogues[64];
 	size_t dialogue_count;

@@ -2,7 +2,7 @@
  * site.c - the scene's folder: its policy and the files beside it, and the mail that the gateway filed there.
  *
  * In policies and files {backend} is the fake backend's address:port, {port} its port alone, {nobody} an address:port
- * where nobody listens, and {folder} this folder.
+ * where nobody listens, {fingerprint:NAME} "sha256:" and that of a certificate of the scene, and {folder} this folder.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -47,7 +47,7 @@ add_placeholder(struct buf *to, struct sp_span rest, const struct child_world *w
 		return 8;
 	}
 	if (!span_starts(rest, SPAN_LIT("{folder}")))
-		return 0;
+		return certificate_placeholder(to, rest, w->folder);
 	buf_add_str(to, w->folder);
 	return 8;
 }
@@ -97,7 +97,7 @@ child_write_policy(struct child *c, const struct scene *s, struct sp_span policy
 	add_filled(&text, policy, &c->world);
 	if (!has_statement(policy, SPAN_LIT("listen"))) {
 		buf_printf(&text, "\nlisten 127.0.0.1:2525 { hostname \"mx.example.com\" relay to example.com\n%s",
-			s->tls ? "tls certificate \"cert.pem\"\ntls key \"key.pem\"\n" : "");
+			s->tls ? "tls certificate \"gateway.pem\"\ntls key \"gateway.key\"\n" : "");
 		add_filled(&text, s->listen, &c->world);
 		buf_add_str(&text, "\n}");
 	}
@@ -139,16 +139,28 @@ find_policy(struct child *c, const struct scene *s)
 		s->policy_file.ptr) < (int)sizeof(c->policy_path);
 }
 
+/* Those of the scene, and the one of "listen tls". */
+static bool
+make_certificates(const struct child *c, const struct scene *s)
+{
+	const struct scene_certificate own = { .name = SPAN_LIT("gateway"), .hosts = SPAN_LIT("mx.example.com") };
+
+	for (size_t i = 0; i < s->certificate_count; i++)
+		if (!certificate_make(c->world.folder, &s->certificates[i]))
+			return false;
+	return !s->tls || certificate_make(c->world.folder, &own);
+}
+
 bool
 site_make(struct child *c, const struct scene *s)
 {
+	if (!make_certificates(c, s))
+		return false;
 	for (size_t i = 0; i < s->file_count; i++)
 		if (!write_beside(c, &s->files[i]))
 			return false;
 	if (s->policy_file.len > 0)
 		return find_policy(c, s);
-	if (s->tls && !certificate_make(c->world.folder))
-		return false;
 	snprintf(c->policy_path, sizeof(c->policy_path), "%s/site.policy", c->world.folder);
 	return child_write_policy(c, s, s->policy);
 }

@@ -96,7 +96,7 @@ static const struct step_word step_words[] = {
 	{ "pause", STEP_PAUSE, true }, { "within", STEP_WITHIN, true }, { "silence", STEP_SILENCE, true }, { "chunk", STEP_CHUNK, true },
 	{ "fill", STEP_FILL, true }, { "line", STEP_LINE, true }, { "text", STEP_TEXT, true },
 	{ "repeat", STEP_REPEAT, true }, { "hold", STEP_HOLD, true }, { "close", STEP_CLOSE, false }, { "reset", STEP_RESET, false },
-	{ "shutdown", STEP_SHUTDOWN, false }, { "starttls", STEP_STARTTLS, false }, { "}", STEP_END, false },
+	{ "shutdown", STEP_SHUTDOWN, false }, { "notify", STEP_NOTIFY, false }, { "}", STEP_END, false },
 };
 
 /* many N "text" */
@@ -119,6 +119,26 @@ count_step(struct reader *r, struct step *st)
 	return true;
 }
 
+/* Its words are read when it is played. */
+static bool
+starttls_step(struct reader *r, struct step *st)
+{
+	struct sp_span word;
+	bool quoted;
+
+	st->kind = STEP_STARTTLS;
+	for (;;) {
+		if (!reader_word(r, &word, &quoted))
+			return false;
+		if (word.len == 0)
+			return true;
+		if (st->text.len == 0)
+			st->text = word;
+		else
+			st->text.len = (size_t)(word.ptr + word.len - st->text.ptr);
+	}
+}
+
 static bool
 word_step(struct reader *r, struct sp_span name, struct step *st)
 {
@@ -128,6 +148,10 @@ word_step(struct reader *r, struct sp_span name, struct step *st)
 		return many_step(r, st);
 	if (span_eq(name, SPAN_LIT("sendhex")))
 		return hex_step(r, st);
+	if (span_eq(name, SPAN_LIT("plain")))
+		return string_step(r, st, STEP_PLAIN);
+	if (span_eq(name, SPAN_LIT("starttls")))
+		return starttls_step(r, st);
 	if (span_eq(name, SPAN_LIT("gateway")))
 		return gateway_step(r, st);
 	if (span_eq(name, SPAN_LIT("wait-log")))
@@ -142,7 +166,7 @@ word_step(struct reader *r, struct sp_span name, struct step *st)
 			return !step_words[i].number || count_step(r, st);
 		}
 	return reader_fail(r, st->line, "unknown step '%.*s': C: S: upto send sendhex many chunk pause within silence fill line text repeat hold "
-		"close reset shutdown starttls gateway backend wait-log wait-backend are known", (int)name.len, name.ptr);
+		"close reset shutdown starttls notify plain gateway backend wait-log wait-backend are known", (int)name.len, name.ptr);
 }
 
 /* hold N [from IP] */
