@@ -22,6 +22,7 @@ struct visit {
 	struct fake_backend *backend;
 	struct stream *stream;
 	bool over;
+	bool challenged;    /* the last reply was 334: the next line is an answer to it */
 	bool lmtp;          /* it was greeted with LHLO */
 	size_t rcpts;       /* of the transaction, that were taken */
 };
@@ -36,6 +37,7 @@ static void
 visit_send(struct visit *v, struct sp_span bytes)
 {
 	transcript_add(&v->backend->transcript, "B>", bytes);
+	v->challenged = span_starts(bytes, SPAN_LIT("334"));
 	if (stream_write(v->stream, bytes, visit_deadline(v)) != SP_OK ||
 		stream_flush(v->stream, visit_deadline(v)) != SP_OK)
 		v->over = true;
@@ -253,6 +255,22 @@ end_each(struct visit *v)
 	v->rcpts = 0;
 }
 
+/* AUTH, or an answer to a challenge: whoever it is, he is let in. A trick "on AUTH reply "334 ..."" asks first, "on answer" says
+ * what is said to the answers. */
+static void
+serve_auth(struct visit *v, struct sp_span line)
+{
+	bool answer = v->challenged;
+
+	v->challenged = false;
+	if (tricked(v, answer ? "answer" : "AUTH", line))
+		return;
+	if (span_eq(line, SPAN_LIT("*")))
+		visit_reply(v, SPAN_LIT("501 5.7.0 cancelled"));
+	else
+		visit_reply(v, SPAN_LIT("235 2.7.0 welcome"));
+}
+
 /* A message counts as stored when the reply to its dot is a 2xx, read or not. */
 static void
 end_data(struct visit *v, const struct buf *message)
@@ -313,6 +331,10 @@ serve_line(struct visit *v, struct sp_span line)
 	char when[16];
 
 	snprintf(when, sizeof(when), "%.*s", (int)(verb.len > 15 ? 15 : verb.len), verb.ptr);
+	if (v->challenged || span_ieq(verb, SPAN_LIT("AUTH"))) {
+		serve_auth(v, line);
+		return;
+	}
 	if (span_ieq(verb, SPAN_LIT("DATA"))) {
 		serve_data(v);
 		return;
