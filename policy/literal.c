@@ -8,6 +8,9 @@
 
 #include <inttypes.h>
 
+#include "policy/kit/domain.h"
+#include "policy/kit/utf8.h"
+
 struct unit {
 	const char *name;
 	uint64_t factor;
@@ -147,34 +150,38 @@ domain_good(struct sp_span s)
 static const char *
 domain_parse(struct compile *c, struct sp_span s, struct sp_span *ret)
 {
-	char *lower;
+	char folded[DOMAIN_OCTETS];
 
-	for (size_t i = 0; i < s.len; i++)
-		if ((unsigned char)s.ptr[i] >= 0x80)
-			return "a domain is written in its ASCII form (xn--...)";
-	if (s.len > 1 && s.ptr[s.len - 1] == '.')
-		s.len--;
-	if (!domain_good(s))
+	if (domain_fold(s, folded, &s) != SP_OK || !domain_good(s))
 		return "expected a domain: example.com";
-	lower = arena_alloc(c->values, s.len + 1);
-	if (lower == NULL)
+	s = arena_copy(c->values, s);
+	if (s.ptr == NULL)
 		return "out of memory";
-	for (size_t i = 0; i < s.len; i++)
-		lower[i] = span_lower(s.ptr[i]);
-	*ret = span_of(lower, s.len);
+	*ret = s;
 	return NULL;
 }
 
+/* As sent, but for a domain beyond ASCII: mail.address and rcpt.address have that as A-labels, too. */
 static const char *
 address_parse(struct compile *c, struct sp_span s, struct sp_span *ret)
 {
 	size_t at = span_rfind(s, '@');
+	struct sp_span domain = span_from(s, at + 1);
+	char folded[DOMAIN_OCTETS];
 
 	if (span_eq(s, SPAN_LIT("<>")))
 		s.len = 0;
-	if (s.len > 0 && (at == 0 || at > 64 || at >= s.len || !domain_good(span_from(s, at + 1))))
+	if (!utf8_is_ascii(domain) && domain_fold(domain, folded, &domain) != SP_OK)
+		domain.len = 0;
+	if (s.len > 0 && (at == 0 || at > 64 || at >= s.len || !domain_good(domain)))
 		return "expected an address: user@example.com";
-	*ret = arena_copy(c->values, s);
+	if (s.len > 0 && domain.ptr == folded)
+		s = span_str(arena_printf(c->values, "%.*s@%.*s", (int)at, s.ptr, (int)domain.len, domain.ptr));
+	else
+		s = arena_copy(c->values, s);
+	if (s.ptr == NULL)
+		return "out of memory";
+	*ret = s;
 	return NULL;
 }
 

@@ -193,7 +193,7 @@ struct sp_helo {
 	struct sp_ip client;
 };
 struct sp_mail {
-	struct sp_span address; /* between < and >, as sent; empty: <> */
+	struct sp_span address; /* between < and >, as sent, but for a domain beyond ASCII, which is A-labels; empty: <> */
 	struct sp_span local, domain;
 	int64_t size; /* SIZE=, -1: not given */
 };

@@ -14,11 +14,15 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "policy/kit/domain.h"
 #include "policy/kit/must.h"
 #include "policy/kit/span.h"
+#include "policy/kit/utf8.h"
 #include "policy/table/table_priv.h"
 
 #define POOL_SIZE 65536
+
+enum { KEY_SCRATCH = TABLE_KEY_MAX + DOMAIN_OCTETS };
 
 static const struct sp_value yes = { SP_BOOL, { .boolean = true } };
 
@@ -164,9 +168,22 @@ without_last_dot(struct sp_span name)
 	return name.len > 1 && name.ptr[name.len - 1] == '.' ? span_head(name, name.len - 1) : name;
 }
 
+/* A name beyond ASCII is kept as A-labels, which is how such names are looked up. */
 static const char *
-domain_key(struct sp_span *key)
+international(struct sp_span *name, char *to)
 {
+	if (!utf8_is_ascii(*name) && domain_fold(*name, to, name) != SP_OK)
+		return "not a domain name in any language (RFC 5891)";
+	return NULL;
+}
+
+static const char *
+domain_key(struct sp_span *key, char scratch[static KEY_SCRATCH])
+{
+	const char *wrong = international(key, scratch);
+
+	if (wrong != NULL)
+		return wrong;
 	*key = without_last_dot(*key);
 	if (span_eq(*key, SPAN_LIT("*")))
 		return NULL;
@@ -176,8 +193,10 @@ domain_key(struct sp_span *key)
 }
 
 static const char *
-address_key(struct sp_span *key)
+address_key(struct sp_span *key, char scratch[static KEY_SCRATCH])
 {
+	struct sp_span domain;
+	const char *wrong;
 	size_t at;
 
 	if (span_eq(*key, SPAN_LIT("<>"))) { /* the null sender is the empty address */
@@ -187,8 +206,15 @@ address_key(struct sp_span *key)
 	at = span_rfind(*key, '@');
 	if (at == key->len)
 		return "not an address: write a@example.com, or @example.com for all of a domain";
-	*key = without_last_dot(*key);
-	return domain_fault(span_from(*key, at + 1));
+	domain = span_from(*key, at + 1);
+	if (utf8_is_ascii(domain)) {
+		*key = without_last_dot(*key);
+		return domain_fault(span_from(*key, at + 1));
+	}
+	memcpy(scratch, key->ptr, at + 1);
+	wrong = international(&domain, scratch + at + 1);
+	*key = span_of(scratch, at + 1 + domain.len);
+	return wrong != NULL ? wrong : domain_fault(domain);
 }
 
 static const char *
@@ -213,17 +239,17 @@ net_key(struct sp_span *key, char bytes[static NET_KEY_SIZE])
 
 /* Brings key into the form in which it is kept, all but its case. */
 static const char *
-key_check(const struct table *t, struct sp_span *key, char bytes[static NET_KEY_SIZE])
+key_check(const struct table *t, struct sp_span *key, char scratch[static KEY_SCRATCH])
 {
 	if (key->len > TABLE_KEY_MAX)
 		return "a key has at most 1024 bytes";
 	switch (t->key) {
 	case SP_NET:
-		return net_key(key, bytes);
+		return net_key(key, scratch);
 	case SP_DOMAIN:
-		return domain_key(key);
+		return domain_key(key, scratch);
 	case SP_ADDRESS:
-		return address_key(key);
+		return address_key(key, scratch);
 	default:
 		return NULL;
 	}
@@ -369,13 +395,13 @@ enum sp_status
 table_insert(struct table *t, struct sp_span key, const struct sp_value *value, const char **reterr,
 	bool *ret_dup)
 {
-	char bytes[NET_KEY_SIZE];
+	char scratch[KEY_SCRATCH];
 	uint32_t hash, old;
 
 	MUST(!t->closed);
 	MUST(t->value == SP_END || (value != NULL && value->type == t->value));
 	*ret_dup = false;
-	*reterr = key_check(t, &key, bytes);
+	*reterr = key_check(t, &key, scratch);
 	if (*reterr != NULL)
 		return SP_INVALID;
 	hash = key_hash(t, key);

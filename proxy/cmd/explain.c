@@ -246,6 +246,7 @@ explain_stages(struct explain *x, struct inspect *i)
 	struct policy_verdict v = inspect_connect(i, rt_deadline(FILTERS_MS));
 
 	(void)address_arg(x->from, true, &mail.address);
+	mail.smtputf8 = mail.address.utf8;
 	if (!stops(&v))
 		v = inspect_helo(i, span_str(x->helo), true, rt_deadline(FILTERS_MS));
 	if (x->user != NULL)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "policy/kit/span.h"
+#include "policy/kit/utf8.h"
 #include "proxy/inspect/inspect_priv.h"
 
 /* ---- where ---------------------------------------------------------------------------------- */
@@ -141,11 +142,11 @@ slots_read(struct sp_ctx *ctx, const struct sp_fact_ref *ref, struct sp_value *r
 
 /* ---- setting ---------------------------------------------------------------------------------- */
 
-/* A domain as the language compares it: lower case, no trailing dot. */
+/* A domain as the language compares it: lower case, A-labels, no trailing dot. */
 static bool
 copy_domain(struct arena *a, struct sp_span *text)
 {
-	char *to = arena_alloc(a, text->len + 1);
+	char *to = arena_alloc(a, utf8_is_ascii(*text) || text->len > DOMAIN_OCTETS ? text->len + 1 : DOMAIN_OCTETS);
 
 	if (to == NULL)
 		return false;

@@ -46,16 +46,17 @@ write_mail(struct relay *r, int64_t limit_ms)
 	const struct relay_envelope *e = &r->envelope;
 	const struct relay_offer *offer = &r->conn->offer;
 	char text[64];
-	int n = 0;
+	int n;
 	enum relay_fault fault;
 
 	/* set before a single octet can have left */
 	r->conn->dirty = true;
 	r->mail_answered = false;
+	n = snprintf(text, sizeof(text), ">");
 	if (relay_offers(offer, EXT_SIZE) && e->size >= 0)
-		n = snprintf(text, sizeof(text), "> SIZE=%lld", (long long)e->size);
-	else
-		n = snprintf(text, sizeof(text), ">");
+		n += snprintf(text + n, sizeof(text) - (size_t)n, " SIZE=%lld", (long long)e->size);
+	if (relay_offers(offer, EXT_8BITMIME) && e->body != NULL)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, " BODY=%s", e->body);
 	fault = conn_write(r->conn, SPAN_LIT("MAIL FROM:<"), limit_ms);
 	if (fault == FAULT_NONE)
 		fault = conn_write(r->conn, e->sender, limit_ms);
@@ -168,7 +169,11 @@ batch_run(struct relay *r, struct batch send, int64_t limit_ms)
 	enum relay_fault fault = FAULT_NONE;
 	size_t sent = 0;
 
-	while (batch_more(&answer)) {
+	if (send.mail) {
+		fault = introduce_mail(r, limit_ms);
+		send.rset = answer.rset = send.rset && r->conn->dirty;
+	}
+	while (fault == FAULT_NONE && batch_more(&answer)) {
 		fault = batch_send(r, &send, &sent, limit_ms);
 		if (fault != FAULT_NONE)
 			return fault;
@@ -183,5 +188,5 @@ batch_run(struct relay *r, struct batch send, int64_t limit_ms)
 			}
 		}
 	}
-	return FAULT_NONE;
+	return fault;
 }

@@ -12,6 +12,7 @@
 #include "policy/kit/span.h"
 #include "proxy/rt/rt.h"
 #include "proxy/session/log.h"
+#include "proxy/smtp/parameter.h"
 
 enum {
 	TX_ARENA_BLOCK = 2048,
@@ -93,6 +94,11 @@ transaction_begin(struct session *s, const struct command_path *mail)
 	}
 	tx->arena = arena;
 	tx->mail = *mail;
+	tx->mail.params = parameter_text(arena, mail->params, true);
+	if (tx->mail.params.ptr == NULL) {
+		arena_free(&arena);
+		return false;
+	}
 	a = &tx->mail.address;
 	a->text = text;
 	a->local = span_of(a->text.ptr, mail->address.local.len);
@@ -187,6 +193,15 @@ refuse_rcpt(struct session *s, const struct address *rcpt, const struct command_
 	refused_rcpt(s, rcpt, "");
 }
 
+/* It is not refused: its turn comes in a transaction of its own. */
+static void
+postpone_rcpt(struct session *s, const struct address *rcpt, const struct command_error *e)
+{
+	inspect_rcpt_result(s->inspect, false);
+	refuse_rcpt(s, rcpt, e, "route");
+	s->bad_recipients--;
+}
+
 static void
 note_accepted(struct session *s, struct sp_span address)
 {
@@ -204,30 +219,30 @@ note_accepted(struct session *s, struct sp_span address)
 		tx->rcpts = span_str(text);
 }
 
+static const char *
+body_word(const struct command_path *mail)
+{
+	return !mail->body_given ? NULL : mail->body_binary ? "BINARYMIME" : mail->body_8bit ? "8BITMIME" : "7BIT";
+}
+
 static bool
 begin_relay(struct session *s)
 {
 	struct transaction *tx = s->tx;
-	struct relay_envelope e = { .sender = tx->mail.address.text, .size = tx->mail.size };
+	struct relay_envelope e = { .sender = tx->mail.address.text, .size = tx->mail.size, .params = tx->mail.params,
+		.body = body_word(&tx->mail), .needs = tx->mail.needs };
 
-	if (tx->mail.body_given) {
-		e.params = tx->mail.body_8bit ? SPAN_LIT(" BODY=8BITMIME") : SPAN_LIT(" BODY=7BIT");
-		e.needs = tx->mail.body_8bit ? EXT_BIT(EXT_8BITMIME) : 0;
-	}
-
-	if (s->relay == NULL)
-		s->relay = relay_new(s->backend);
-	if (s->relay == NULL || relay_begin(s->relay, &e, rt_deadline(TX_BUDGET_MS)) != SP_OK)
+	if (session_relay(s) == NULL || relay_begin(s->relay, &e, rt_deadline(TX_BUDGET_MS)) != SP_OK)
 		return false;
 	tx->relay_begun = true;
 	return true;
 }
 
 static bool
-hold_rcpt(struct session *s, struct sp_span address)
+hold_rcpt(struct session *s, struct sp_span address, struct sp_span params)
 {
 	struct transaction *tx = s->tx;
-	struct sp_span *held = tx->held;
+	struct held_rcpt *held = tx->held;
 
 	if ((tx->held_count & (tx->held_count + 1)) == 0) { /* room for 1, 3, 7, ... */
 		held = arena_alloc(tx->arena, (2 * tx->held_count + 1) * sizeof(*held));
@@ -237,22 +252,30 @@ hold_rcpt(struct session *s, struct sp_span address)
 			memcpy(held, tx->held, tx->held_count * sizeof(*held));
 		tx->held = held;
 	}
-	held[tx->held_count] = arena_copy(tx->arena, address);
-	if (held[tx->held_count].ptr == NULL)
+	held[tx->held_count] = (struct held_rcpt){ arena_copy(tx->arena, address), params };
+	if (held[tx->held_count].address.ptr == NULL)
 		return false;
 	tx->held_count++;
+	tx->mail.needs |= tx->rcpt->needs;
 	return true;
 }
 
 static void
 ask_backend(struct session *s, struct sp_span address, struct relay_reply *ret)
 {
+	struct sp_span params = parameter_text(s->tx->arena, s->tx->rcpt->params, false);
+
 	*ret = (struct relay_reply){ .code = 451, .enhanced = "4.3.0", .text = SPAN_LIT("out of memory, try again later") };
+	if (params.ptr == NULL)
+		return;
 	if (s->config->relay_late) {
-		if (hold_rcpt(s, address))
+		if (hold_rcpt(s, address, params))
 			*ret = (struct relay_reply){ .code = 250, .enhanced = "2.1.5", .text = SPAN_LIT("ok") };
 	} else if (s->tx->relay_begun || begin_relay(s)) {
-		relay_rcpt(s->relay, address, span_of(NULL, 0), ret);
+		if (relay_need(s->relay, s->tx->rcpt->needs))
+			relay_rcpt(s->relay, address, params, ret);
+		else
+			ret->text = SPAN_LIT("mail server no longer offers what this recipient needs, try again later");
 	}
 }
 
@@ -275,7 +298,8 @@ offer_rcpt(struct session *s, const struct address *rcpt)
 static struct command_error
 parse_rcpt(const struct session *s, const struct command *c, struct command_path *ret)
 {
-	struct command_limits limits = { .mail = false, .quoted_local = s->config->quoted_local };
+	struct command_limits limits = { .quoted_local = s->config->quoted_local, .offered = s->offered,
+		.utf8 = s->tx->mail.smtputf8 };
 
 	return command_parse_path(c->argument, &limits, ret);
 }
@@ -288,7 +312,12 @@ inspect_one_rcpt(struct session *s, const struct address *rcpt)
 
 	s->tx->stage = SP_RCPT;
 	if (!verdict_stops(s, &v)) {
-		offer_rcpt(s, rcpt);
+		struct command_error e = session_route(s, rcpt);
+
+		if (e.code == 0)
+			offer_rcpt(s, rcpt);
+		else
+			postpone_rcpt(s, rcpt, &e);
 		return;
 	}
 	snprintf(rule, sizeof(rule), "%.*s", v.rule == NULL ? 0 : (int)policy_rule_name(v.rule).len,
@@ -314,12 +343,14 @@ session_rcpt(struct session *s, const struct command *c)
 		session_error(s, e.code, e.enhanced, e.text);
 		return;
 	}
+	s->tx->rcpt = &rcpt;
 	if (s->tx->accepted >= s->config->limits.recipients)
 		refuse_rcpt(s, &rcpt.address, &too_many, "limit");
 	else if (!(s->config->auth.relays && session_authenticated(s)) && !session_may_relay(s->config, &s->ip, &rcpt.address))
 		refuse_rcpt(s, &rcpt.address, &denied, "relay");
 	else
 		inspect_one_rcpt(s, &rcpt.address);
+	s->tx->rcpt = NULL;
 }
 
 /* ---- the end -------------------------------------------------------------------------------- */
@@ -337,7 +368,7 @@ envelope_relay_late(struct session *s)
 			transaction_reply(s, 451, "4.3.0", SPAN_LIT("out of memory, try again later"), "limit");
 			return false;
 		}
-		relay_rcpt(s->relay, s->tx->held[i], span_of(NULL, 0), &reply);
+		relay_rcpt(s->relay, s->tx->held[i].address, s->tx->held[i].params, &reply);
 		if (reply_class(reply.code) != 2 && reply_class(reply.code) > reply_class(worst.code)) {
 			worst = reply;
 			worst.text = arena_copy(s->tx->arena, reply.text);

@@ -1,11 +1,13 @@
 /*
- * address.c - see address.h.  Holds no memory: all spans point into the input (RFC 5321 4.1.2, 4.1.3, 4.5.3.1).
+ * address.c - see address.h.  Holds no memory: all spans point into the input (RFC 5321 4.1.2, 4.1.3, 4.5.3.1; RFC 6531 3.3).
+ * What is beyond ASCII is looked at once for the whole address; the grammar then takes it wherever an atom may stand.
  */
 #include "proxy/smtp/address.h"
 
 #include "policy/kit/span.h"
+#include "policy/kit/utf8.h"
 
-enum { LOCAL_MAX = 64, DOMAIN_MAX = 255, LABEL_MAX = 63, PATH_OCTETS_MAX = 256 };
+enum { LOCAL_MAX = 64, DOMAIN_MAX = DOMAIN_OCTETS, LABEL_MAX = 63, PATH_OCTETS_MAX = 256 };
 
 static bool
 is_alnum(char c)
@@ -16,7 +18,7 @@ is_alnum(char c)
 static bool
 is_atext(char c)
 {
-	return is_alnum(c) || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
+	return is_alnum(c) || (unsigned char)c >= 0x80 || (c != '\0' && strchr("!#$%&'*+-/=?^_`{|}~", c) != NULL);
 }
 
 /* Atoms with single dots between them. */
@@ -41,7 +43,9 @@ quoted_string_len(struct sp_span s)
 
 	if (s.len == 0 || s.ptr[0] != '"')
 		return 0;
-	for (size_t i = 1; i < s.len && s.ptr[i] >= ' ' && s.ptr[i] <= '~'; i++) {
+	for (size_t i = 1; i < s.len && (unsigned char)s.ptr[i] >= ' ' && s.ptr[i] != 0x7f; i++) {
+		if (escaped && (unsigned char)s.ptr[i] >= 0x80) /* quoted-pairSMTP is ASCII */
+			return 0;
 		if (!escaped && s.ptr[i] == '"')
 			return i + 1;
 		escaped = !escaped && s.ptr[i] == '\\';
@@ -130,6 +134,10 @@ address_helo_ok(struct sp_span name)
 struct sp_span
 address_domain_fold(struct sp_span domain, char *to)
 {
+	struct sp_span folded;
+
+	if (!utf8_is_ascii(domain) && domain_fold(domain, to, &folded) == SP_OK)
+		return folded;
 	if (domain.len > 0 && domain.ptr[domain.len - 1] == '.')
 		domain.len--;
 	for (size_t i = 0; i < domain.len; i++)
@@ -137,22 +145,16 @@ address_domain_fold(struct sp_span domain, char *to)
 	return span_of(to, domain.len);
 }
 
-/* Octets of the UTF-8 sequence at the front of s (RFC 3629 section 4); 0: none. */
-static size_t
-utf8_len(struct sp_span s)
+/* Of labels as the DNS has them, some perhaps written in UTF-8. */
+static bool
+domain_ok(struct sp_span domain)
 {
-	const unsigned char *p = (const unsigned char *)s.ptr;
-	size_t len = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
+	char to[DOMAIN_OCTETS];
+	struct sp_span folded;
 
-	if (len == 0 || len > s.len)
-		return 0;
-	for (size_t i = 1; i < len; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf0 && p[1] < 0x90) ||
-		(p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return len;
+	if (utf8_is_ascii(domain))
+		return labels_ok(domain, false);
+	return domain.ptr[domain.len - 1] != '.' && domain_fold(domain, to, &folded) == SP_OK && labels_ok(folded, false);
 }
 
 /* Octets of the local part at the front of a mailbox, if it is one; else 0. */
@@ -169,25 +171,23 @@ local_len(struct sp_span mailbox, bool *ret_quoted)
 }
 
 static enum address_error
-ascii_only(struct sp_span s)
+characters_ok(struct sp_span s)
 {
-	enum address_error err = ADDRESS_OK;
+	uint32_t code;
 
 	for (size_t i = 0, len; i < s.len; i += len) {
-		len = utf8_len(span_from(s, i));
+		len = utf8_next(span_from(s, i), &code);
 		if (len == 0)
 			return ADDRESS_NOT_UTF8;
-		if (len > 1)
-			err = ADDRESS_NOT_ASCII;
 	}
-	return err;
+	return utf8_is_plain(s) ? ADDRESS_OK : ADDRESS_SYNTAX;
 }
 
 enum address_error
 address_parse_bare(struct sp_span in, struct address *ret)
 {
-	struct address addr = { .text = in };
-	enum address_error err = ascii_only(in);
+	struct address addr = { .text = in, .utf8 = !utf8_is_ascii(in) };
+	enum address_error err = characters_ok(in);
 	size_t len;
 
 	if (err != ADDRESS_OK)
@@ -200,7 +200,7 @@ address_parse_bare(struct sp_span in, struct address *ret)
 	if (len > LOCAL_MAX || addr.domain.len > DOMAIN_MAX || in.len > PATH_OCTETS_MAX - 2)
 		return ADDRESS_LENGTH;
 	addr.literal = addr.domain.len > 0 && addr.domain.ptr[0] == '[';
-	if (addr.literal ? !literal_ok(addr.domain) : !labels_ok(addr.domain, false))
+	if (addr.literal ? !literal_ok(addr.domain) : !domain_ok(addr.domain))
 		return ADDRESS_SYNTAX;
 	*ret = addr;
 	return ADDRESS_OK;

@@ -4,6 +4,8 @@
 #include "proxy/smtp/command.h"
 
 #include "policy/kit/span.h"
+#include "policy/kit/utf8.h"
+#include "proxy/smtp/parameter.h"
 
 static const struct {
 	const char *word;
@@ -23,6 +25,7 @@ static const struct {
 	{ "STARTTLS", COMMAND_STARTTLS },
 	{ "AUTH", COMMAND_AUTH },
 	{ "BDAT", COMMAND_BDAT },
+	{ "XCLIENT", COMMAND_XCLIENT },
 	{ "GET", COMMAND_HTTP },
 	{ "POST", COMMAND_HTTP },
 	{ "CONNECT", COMMAND_HTTP },
@@ -65,8 +68,6 @@ address_error(enum address_error err, bool mail)
 		return (struct command_error){ 553, syntax, "source routes are not supported" };
 	case ADDRESS_LENGTH:
 		return (struct command_error){ 501, syntax, "address too long" };
-	case ADDRESS_NOT_ASCII:
-		return (struct command_error){ 553, "5.6.7", "address needs SMTPUTF8, which is not offered" };
 	case ADDRESS_NOT_UTF8:
 		return (struct command_error){ 501, "5.5.2", "address is not UTF-8" };
 	}
@@ -75,11 +76,12 @@ address_error(enum address_error err, bool mail)
 
 static const struct command_error bad_param = { 501, "5.5.4", "bad parameter syntax" };
 static const struct command_error bad_value = { 501, "5.5.4", "bad parameter value" };
+static const struct command_error not_ascii = { 553, "5.6.7", "an address beyond ASCII goes with SMTPUTF8 only" };
 static const struct command_error unknown_param = { 555, "5.5.4", "parameter not supported" };
 
-/* name[=value]: esmtp-keyword and esmtp-value of RFC 5321 4.1.2; without "=" value.ptr is null. */
+/* name[=value]: esmtp-keyword and esmtp-value of RFC 5321 4.1.2, with utf8 also of RFC 6531 3.3; without "=" value.ptr is null. */
 static bool
-parse_param(struct sp_span word, struct command_param *ret)
+parse_param(struct sp_span word, bool utf8, struct command_param *ret)
 {
 	size_t len = span_find(word, '=');
 
@@ -94,9 +96,9 @@ parse_param(struct sp_span word, struct command_param *ret)
 		return true;
 	ret->value = span_from(word, len + 1);
 	for (size_t i = 0; i < ret->value.len; i++)
-		if (ret->value.ptr[i] <= ' ' || ret->value.ptr[i] > '~' || ret->value.ptr[i] == '=')
+		if (ret->value.ptr[i] == ' ' || ret->value.ptr[i] == '=')
 			return false;
-	return ret->value.len > 0;
+	return ret->value.len > 0 && utf8_is_plain(ret->value) && (utf8 || utf8_is_ascii(ret->value));
 }
 
 static bool
@@ -110,14 +112,14 @@ has_param(const struct command_param *params, size_t count, struct sp_span name)
 
 /* Splits at blanks into params, room for COMMAND_PARAMS. False: bad syntax, twice the same, too many. */
 static bool
-split_params(struct sp_span text, struct command_param *params, size_t *ret_count)
+split_params(struct sp_span text, bool utf8, struct command_param *params, size_t *ret_count)
 {
 	size_t count = 0;
 
 	for (text = span_trim(text); text.len > 0; text = span_trim(text)) {
 		size_t len = span_find(text, ' ');
 
-		if (count == COMMAND_PARAMS || !parse_param(span_head(text, len), &params[count]) ||
+		if (count == COMMAND_PARAMS || !parse_param(span_head(text, len), utf8, &params[count]) ||
 			has_param(params, count, params[count].name))
 			return false;
 		count++;
@@ -130,20 +132,16 @@ split_params(struct sp_span text, struct command_param *params, size_t *ret_coun
 static struct command_error
 take_param(const struct command_param *param, const struct command_limits *limits, struct command_path *path)
 {
-	uint64_t size;
+	const struct parameter *p = parameter_find(limits->mail, param->name);
 
-	if (limits->mail && (limits->offered & EXT_BIT(EXT_SIZE)) != 0 && span_ieq(param->name, SPAN_LIT("SIZE"))) {
-		if (span_to_u64(param->value, INT64_MAX, &size) != SP_OK)
-			return bad_value;
-		path->size = (int64_t)size;
-	} else if (limits->mail && (limits->offered & EXT_BIT(EXT_8BITMIME)) != 0 && span_ieq(param->name, SPAN_LIT("BODY"))) {
-		path->body_given = true;
-		path->body_8bit = span_ieq(param->value, SPAN_LIT("8BITMIME"));
-		if (!path->body_8bit && !span_ieq(param->value, SPAN_LIT("7BIT")))
-			return bad_value;
-	} else {
+	if (p == NULL || (limits->offered & EXT_BIT(p->extension)) == 0)
 		return unknown_param;
-	}
+	if (!p->take(param->value, path))
+		return bad_value;
+	if (p->passes)
+		path->needs |= EXT_BIT(p->extension);
+	if ((path->needs & ~limits->offered) != 0) /* BODY=BINARYMIME */
+		return bad_value;
 	return (struct command_error){ 0 };
 }
 
@@ -154,11 +152,23 @@ parse_params(struct sp_span text, const struct command_limits *limits, struct co
 	struct command_error err = { 0 };
 	size_t count;
 
-	if (!split_params(text, params, &count))
+	if (!split_params(text, limits->utf8, params, &count))
 		return bad_param;
 	for (size_t i = 0; i < count && err.code == 0; i++)
 		err = take_param(&params[i], limits, path);
+	path->params = span_trim(text);
 	return err;
+}
+
+/* Beyond ASCII, and nobody said that it may be. What was not offered cannot be said, so that is told first. */
+static bool
+lacks_smtputf8(const struct command_path *path, const struct command_limits *limits)
+{
+	if (!path->address.utf8)
+		return false;
+	if (!limits->mail)
+		return !limits->utf8;
+	return (limits->offered & EXT_BIT(EXT_SMTPUTF8)) == 0;
 }
 
 struct command_error
@@ -181,8 +191,12 @@ command_parse_path(struct sp_span argument, const struct command_limits *limits,
 		err = (struct command_error){ 553, limits->mail ? "5.1.7" : "5.1.3", "quoted local parts are not taken" };
 	if (err.code == 0 && path.address.literal && !limits->literals)
 		err = (struct command_error){ 550, limits->mail ? "5.1.7" : "5.1.2", "address literals are not taken" };
+	if (err.code == 0 && lacks_smtputf8(&path, limits))
+		err = not_ascii;
 	if (err.code == 0)
 		err = parse_params(span_from(argument, used), limits, &path);
+	if (err.code == 0 && limits->mail && path.address.utf8 && !path.smtputf8)
+		err = not_ascii;
 	if (err.code == 0)
 		*ret = path;
 	return err;

@@ -23,6 +23,7 @@ enum command_verb {
 	COMMAND_STARTTLS,
 	COMMAND_AUTH,
 	COMMAND_BDAT,
+	COMMAND_XCLIENT,
 	COMMAND_HTTP /* GET, POST, CONNECT, PUT, HEAD, OPTIONS, or a first octet that is no letter */
 };
 
@@ -45,18 +46,24 @@ struct command_param {
 enum { COMMAND_PARAMS = 16 };
 
 /* MAIL FROM:<...> [params] and RCPT TO:<...> [params], from "FROM:" or "TO:" on. One blank after the colon is taken, since
- * common clients write it; nothing else beside the grammar is. Parameters known here: SIZE, BODY for MAIL (if
- * offered); all others are 555 5.5.4; twice the same, too many, or a bad value 501 5.5.4. */
+ * common clients write it; nothing else beside the grammar is.  Parameters: those of parameter.h whose extension was offered;
+ * all others are 555 5.5.4; twice the same, too many, or a bad value 501 5.5.4.  An address beyond ASCII needs SMTPUTF8 with
+ * MAIL, else it is 553 5.6.7. */
 struct command_path {
 	struct address address;
+	struct sp_span params; /* as sent, blanks around them cut off: see parameter_text() */
+	uint32_t needs;      /* EXT_BIT() of what the backend must offer to take it with its parameters */
 	int64_t size;        /* SIZE=, -1 */
-	bool body_8bit, body_given;
+	bool body_given, body_8bit, body_binary; /* BODY=; neither: 7BIT */
+	bool smtputf8;       /* MAIL: SMTPUTF8 was given */
+	bool held;           /* HOLDFOR or HOLDUNTIL was given */
 };
 struct command_limits {
 	bool mail;         /* MAIL, else RCPT */
 	uint32_t offered;  /* EXT_BIT() of what the client was offered */
 	bool quoted_local; /* else a quoted local part is 553 5.1.3 (MAIL: 5.1.7) */
 	bool literals;     /* else an address literal is 550 5.1.2 (MAIL: 5.1.7) */
+	bool utf8;         /* RCPT: its MAIL had SMTPUTF8 */
 };
 /* *ret is set when the code is 0. */
 struct command_error command_parse_path(struct sp_span argument, const struct command_limits *limits,

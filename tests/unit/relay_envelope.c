@@ -206,7 +206,7 @@ parameters_go_where_they_were_offered(void **state)
 	env_init(&e, &none, 1);
 	env_run(&e, eight_bit);
 	assert_string_equal(
-		e.text, "451 4.3.0 mail server no longer takes 8BITMIME, try again later");
+		e.text, "451 4.3.0 mail server no longer offers what this mail needs, try again later");
 }
 
 static void
