@@ -224,6 +224,8 @@ check_verb(struct compile *c, const struct ast_rule *ast, struct policy_rule *r)
 			check_template(c, &ast->text, true, &r->arg);
 	case VERB_FILTER:
 		return check_filter_verb(c, &ast->arg, r);
+	case VERB_BACKEND:
+		return check_backend_verb(c, &ast->arg);
 	default:
 		return check_reply(c, &ast->reply, &r->reply);
 	}
@@ -237,7 +239,8 @@ verb_of(const struct token *t)
 		enum rule_verb verb;
 	} verbs[] = { { "accept", VERB_ACCEPT }, { "discard", VERB_DISCARD }, { "defer", VERB_DEFER },
 		{ "reject", VERB_REJECT }, { "add-header", VERB_ADD_HEADER }, { "remove-header", VERB_REMOVE_HEADER },
-		{ "score", VERB_SCORE }, { "tag", VERB_TAG }, { "log", VERB_LOG }, { "filter", VERB_FILTER } };
+		{ "score", VERB_SCORE }, { "tag", VERB_TAG }, { "log", VERB_LOG }, { "filter", VERB_FILTER },
+		{ "backend", VERB_BACKEND } };
 	size_t i = 0;
 
 	while (i + 1 < sizeof(verbs) / sizeof(verbs[0]) && !lex_is_word(t, verbs[i].name))

@@ -120,6 +120,8 @@ check_all(struct compile *c)
 	if (!c->out_of_memory && plan_infer(c->p) != SP_OK)
 		c->out_of_memory = true;
 	if (!c->out_of_memory)
+		check_backend_stages(c);
+	if (!c->out_of_memory && c->errors == 0)
 		warn_all(c);
 }
 

@@ -338,6 +338,9 @@ void check_tables_offer(struct compile *c, struct suggest *s);
 void check_filters(struct compile *c);
 void check_blocks(struct compile *c);
 void check_rules(struct compile *c);
+bool check_backend_verb(struct compile *c, const struct token *name);
+/* After plan_infer(): is each "backend NAME" decided by RCPT? */
+void check_backend_stages(struct compile *c);
 struct expr *check_condition(struct compile *c, const struct ast_expr *ast);
 bool check_reply(struct compile *c, const struct ast_reply *ast, struct reply *ret);
 /* The parts of "text {fact}", a STRING token. facts false: only literal text may stand there. */

@@ -134,6 +134,7 @@ rule_act(struct walk *w, const struct policy_rule *r)
 		[VERB_TAG] = POLICY_ACT_TAG,
 		[VERB_LOG] = POLICY_ACT_LOG,
 		[VERB_FILTER] = POLICY_ACT_FILTER,
+		[VERB_BACKEND] = POLICY_ACT_BACKEND,
 	};
 	struct policy_action action = { .act = acts[r->verb], .rule = r, .name = r->arg_name, .filter = r->filter };
 
@@ -149,7 +150,7 @@ rule_act(struct walk *w, const struct policy_rule *r)
 static void
 rule_effect(struct walk *w, const struct policy_rule *r)
 {
-	if (plan_blocks(w->decides, w->defaults, POLICY_UNDECIDED) ||
+	if (plan_effect_blocks(w->decides, r) ||
 		eval_template_waits(w->e, r->index, &r->arg, w->h))
 		return;
 	state_flag(w->e, r->index, EVAL_CALLED);

@@ -2,7 +2,7 @@
 #include "policy/compile.h"
 
 static const char *const verbs[] = { "accept", "discard", "defer", "reject", "add-header", "remove-header", "score",
-	"tag", "log", "filter", NULL };
+	"tag", "log", "filter", "backend", NULL };
 static const char *const reserved[] = { "if", "not", "and", "or", "in", "on", "at", "shadow", NULL };
 
 static bool
@@ -88,7 +88,7 @@ static void
 unknown_verb(struct parser *ps)
 {
 	static const char *const operators[] = { "and", "or", "in", NULL };
-	const char *hint = "accept, reject, defer, discard, add-header, remove-header, score, tag, log or filter";
+	const char *hint = "accept, reject, defer, discard, add-header, remove-header, score, tag, log, filter or backend";
 	struct suggest near;
 
 	if (lex_is_word(&ps->cur, "then")) {
@@ -106,7 +106,7 @@ unknown_verb(struct parser *ps)
 	parse_expected(ps, "a verb", hint);
 }
 
-/* action = reply | "add-header" STRING STRING | "remove-header" STRING | "score" NUMBER | "tag" NAME | "log" STRING | "filter" NAME */
+/* action = reply | "add-header" STRING STRING | "remove-header" STRING | "score" NUMBER | "tag" NAME | "log" STRING | "filter" NAME | "backend" NAME */
 static bool
 parse_action(struct parser *ps, struct ast_rule *r)
 {
@@ -132,7 +132,11 @@ parse_action(struct parser *ps, struct ast_rule *r)
 		return parse_take(ps, TOKEN_STRING, "a text in quotes", &r->text);
 	if (lex_is_word(&verb, "tag") && ps->cur.kind == TOKEN_STRING)
 		return parse_take(ps, TOKEN_STRING, "", &r->arg);
-	return parse_take(ps, TOKEN_WORD, lex_is_word(&verb, "tag") ? "the tag's name" : "the name of a filter", &r->arg);
+	return parse_take(ps, TOKEN_WORD,
+		lex_is_word(&verb, "tag")	      ? "the tag's name"
+			: lex_is_word(&verb, "filter") ? "the name of a filter"
+						       : "the name of a backend",
+		&r->arg);
 }
 
 static bool

@@ -7,7 +7,8 @@
  *   accept, discard   wait also for rules above that the file's default for unknown facts could make
  *                     defer, and for effects above: they must not let pass what the file, read from
  *                     top to bottom, would have held up;
- *   other verbs       wait for every rule above that can decide.
+ *   other verbs       wait for every rule above that can decide;
+ *   backend           waits only for those that could accept.
  * A terminal rule above is out of the way as soon as it is known (it then says no, or its verdict
  * stands); one with an effect when it has had it.
  *
@@ -174,6 +175,20 @@ plan_blocks(unsigned decides, unsigned defaults, enum policy_class c)
 	return (decides & ~(unsigned)bit(c)) != 0;
 }
 
+/* Where mail goes is settled by RCPT or never, and a refusal above makes it moot; only an accept would have passed it over. */
+bool
+plan_effect_blocks(unsigned decides, const struct policy_rule *r)
+{
+	return r->verb == VERB_BACKEND ? (decides & bit(POLICY_ACCEPT)) != 0 : plan_blocks(decides, 0, POLICY_UNDECIDED);
+}
+
+/* Must r wait for this one above, to have an outcome of class c (POLICY_UNDECIDED: its effect)? */
+static bool
+waits_for(const struct policy_rule *r, const struct policy_rule *above, enum policy_class c)
+{
+	return c == POLICY_UNDECIDED ? plan_effect_blocks(above->decides, r) : plan_blocks(above->decides, above->defaults, c);
+}
+
 /* Of two rules that r waits for equally long, the one that is easier to understand as a reason. */
 static bool
 is_better_reason(const struct policy_rule *than, const struct policy_rule *r, enum policy_class c)
@@ -192,7 +207,7 @@ infer_wait(const struct policy *p, const struct policy_rule *r, enum policy_clas
 		const struct policy_rule *above = p->rules[i];
 		enum sp_stage settled = is_terminal(above) ? above->known : above->fires;
 
-		if (above->shadow || !plan_blocks(above->decides, above->defaults, c) || settled < stage)
+		if (above->shadow || !waits_for(r, above, c) || settled < stage)
 			continue;
 		if (settled > stage || (*ret_by != NULL && is_better_reason(*ret_by, above, c)))
 			*ret_by = above;

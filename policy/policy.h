@@ -199,6 +199,8 @@ struct policy_place policy_rule_place(const struct policy_rule *r);
 bool policy_rule_shadow(const struct policy_rule *r);
 size_t policy_rule_count(const struct policy *p);
 const struct policy_rule *policy_rule(const struct policy *p, size_t index);
+/* Can a rule "backend NAME" send mail there? */
+bool policy_routes_to(const struct policy *p, struct sp_span backend);
 /* Does any rule that is decided after RCPT read a fact of one recipient? Else one walk serves all. */
 bool policy_reads_rcpt(const struct policy *p);
 
@@ -217,7 +219,9 @@ enum policy_act {
 	POLICY_ACT_REMOVE_HEADER, /* name */
 	POLICY_ACT_TAG,        /* name */
 	POLICY_ACT_LOG,        /* value */
-	POLICY_ACT_FILTER      /* filter: index of the use; may suspend */
+	POLICY_ACT_FILTER,     /* filter: index of the use; may suspend */
+	POLICY_ACT_BACKEND     /* name: of a block of kind "backend"; at RCPT at the latest. Of several rules that fire the
+	                        * first in the file counts, whichever was called first */
 };
 struct policy_action {
 	enum policy_act act;

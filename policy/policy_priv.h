@@ -95,7 +95,8 @@ enum rule_verb {
 	VERB_SCORE,
 	VERB_TAG,
 	VERB_LOG,
-	VERB_FILTER
+	VERB_FILTER,
+	VERB_BACKEND
 };
 
 enum unknown_mode {
@@ -119,7 +120,7 @@ struct policy_rule {
 	struct expr *condition; /* null: always */
 	enum rule_verb verb;
 	struct reply reply;  /* terminal verbs */
-	struct sp_span arg_name; /* header, tag; filter: its name */
+	struct sp_span arg_name; /* header, tag; filter, backend: its name */
 	struct template arg;     /* header value, log text */
 	double points;           /* VERB_SCORE */
 	size_t filter;           /* VERB_FILTER: index of the use */
@@ -202,6 +203,8 @@ enum sp_status plan_infer(struct policy *p);
 /* Must an outcome of class c (POLICY_UNDECIDED: an effect) wait for open rules above with these decides and
  * defaults, or'ed together? */
 bool plan_blocks(unsigned decides, unsigned defaults, enum policy_class c);
+/* The same for what rule r does when it fires, if its verb is no verdict. */
+bool plan_effect_blocks(unsigned decides, const struct policy_rule *r);
 /* For warnings: true when rule can never be reached because of a rule above (an unconditional verdict). */
 bool plan_unreachable(const struct policy *p, const struct policy_rule *rule, const struct policy_rule **ret_by);
 

@@ -235,7 +235,7 @@ void
 show_verb(struct buf *to, const struct policy_rule *r)
 {
 	static const char *const verbs[] = { "accept", "discard", "defer", "reject", "add-header", "remove-header",
-		"score", "tag", "log", "filter" };
+		"score", "tag", "log", "filter", "backend" };
 	struct sp_value points = { SP_SCORE, { .real = r->points } };
 
 	buf_add_str(to, verbs[r->verb]);
@@ -255,6 +255,7 @@ show_verb(struct buf *to, const struct policy_rule *r)
 		value_text(to, &points, NULL);
 		break;
 	case VERB_FILTER:
+	case VERB_BACKEND:
 		buf_add_char(to, ' ');
 		buf_add(to, r->arg_name);
 		break;
