@@ -108,7 +108,7 @@ client_start(struct listener *l, int fd, struct sp_ip ip, uint16_t port)
 	}
 	g->listener = l;
 	g->start = (struct session_start){ .config = &l->config->session, .backend = l->backend, .ip = ip,
-		.port = port, .admit = guest_admit, .arg = g };
+		.backends = worker.backends, .port = port, .admit = guest_admit, .arg = g };
 	l->connections++;
 	worker.sessions++;
 	if (co_start(guest_serve, g, NULL) == SP_OK)

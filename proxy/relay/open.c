@@ -84,17 +84,17 @@ open_refused(const struct conn *c, struct answer *why)
 	return fault;
 }
 
-/* Says EHLO or HELO; FAULT_NONE when any reply came. */
+/* Says EHLO, HELO or LHLO; FAULT_NONE when any reply came. */
 static enum relay_fault
-open_hello(struct conn *c, const struct relay_config *config, bool extended, int64_t limit_ms)
+open_hello(const struct opening *o, struct conn *c, struct sp_span verb)
 {
-	int64_t deadline = earlier(limit_ms, rt_deadline(config->timeouts.ehlo));
+	int64_t deadline = earlier(o->deadline_ms, rt_deadline(o->backend->config.timeouts.ehlo));
 	enum relay_fault fault = stream_input(c->stream).len > 0 ? FAULT_DESYNC : FAULT_NONE;
 
 	if (fault == FAULT_NONE)
-		fault = conn_write(c, extended ? SPAN_LIT("EHLO ") : SPAN_LIT("HELO "), deadline);
+		fault = conn_write(c, verb, deadline);
 	if (fault == FAULT_NONE)
-		fault = conn_write(c, span_str(config->helo), deadline);
+		fault = conn_write(c, introduce_helo(o, c), deadline);
 	if (fault == FAULT_NONE)
 		fault = conn_write(c, SPAN_LIT("\r\n"), deadline);
 	if (fault == FAULT_NONE)
@@ -104,19 +104,19 @@ open_hello(struct conn *c, const struct relay_config *config, bool extended, int
 	return fault;
 }
 
-/* EHLO, or HELO where that is not known; the offer goes to c. */
+/* EHLO, or HELO where that is not known; LMTP has LHLO only. The offer goes to c. */
 static enum relay_fault
 open_offer(const struct opening *o, struct conn *c)
 {
 	const struct relay_config *config = &o->backend->config;
-	enum relay_fault fault = open_hello(c, config, true, o->deadline_ms);
+	enum relay_fault fault = open_hello(o, c, config->lmtp ? SPAN_LIT("LHLO ") : SPAN_LIT("EHLO "));
 
 	if (fault == FAULT_NONE && reply_class(conn_last(c)->code) == 2) {
 		c->offer = offer_parse(buf_span(&conn_last(c)->text));
 		return FAULT_NONE;
 	}
-	if (fault == FAULT_NONE && reply_class(conn_last(c)->code) == 5)
-		fault = open_hello(c, config, false, o->deadline_ms);
+	if (fault == FAULT_NONE && reply_class(conn_last(c)->code) == 5 && !config->lmtp)
+		fault = open_hello(o, c, SPAN_LIT("HELO "));
 	if (fault != FAULT_NONE) {
 		answer_fault(o->why, fault);
 		return fault;
@@ -160,11 +160,12 @@ open_one(const struct opening *o, const struct net_endpoint *e, struct conn **re
 	struct stream *s = NULL;
 	struct conn *c;
 	enum relay_fault fault;
-	enum sp_status st = stream_connect(e, earlier(o->deadline_ms, rt_deadline(o->backend->config.timeouts.connect)), &s);
+	enum sp_status st = stream_connect_from(e, introduce_from(o), earlier(o->deadline_ms, rt_deadline(o->backend->config.timeouts.connect)), &s);
 
 	if (st != SP_OK) {
 		fault = st == SP_CANCELED || st == SP_SYSTEM ? FAULT_LOCAL
 			: st == SP_TIMEOUT                   ? FAULT_NOANSWER
+			: st == SP_INVALID                   ? FAULT_INTRODUCE
 							     : FAULT_REFUSED;
 		answer_fault(o->why, fault);
 		return fault;

@@ -262,26 +262,36 @@ send_octets(struct relay *r, const struct relay_message *m)
 
 /* ---- the dot's reply ------------------------------------------------------------------------- */
 
-static enum relay_outcome
-send_outcome(struct relay *r, const struct relay_message *m)
+/* Not bounded by the transaction's budget: to stop waiting now can only make a duplicate. */
+static enum relay_fault
+dot_reply(struct relay *r, int64_t limit_ms)
 {
-	int64_t timeout = r->backend->config.timeouts.dot;
 	enum relay_fault fault;
 
-	r->facts.dot_ns = rt_now_ns();
-	/* Not bounded by the transaction's budget: to stop waiting now can only make a duplicate.
-	 */
-	fault = relay_await(r, timeout, m->reply_deadline_ms);
-	r->facts.reply_ns = rt_now_ns();
+	if (r->backend->config.lmtp)
+		return lmtp_replies(r, limit_ms);
+	fault = relay_await(r, r->backend->config.timeouts.dot, limit_ms);
 	if (fault == FAULT_NONE && reply_class(conn_last(r->conn)->code) == 3) {
 		fault = FAULT_GARBAGE;
 		answer_fault(&r->answer, fault);
 	}
+	if (fault == FAULT_NONE)
+		answer_backend(&r->answer, conn_last(r->conn));
+	return fault;
+}
+
+static enum relay_outcome
+send_outcome(struct relay *r, const struct relay_message *m)
+{
+	enum relay_fault fault;
+
+	r->facts.dot_ns = rt_now_ns();
+	fault = dot_reply(r, m->reply_deadline_ms);
+	r->facts.reply_ns = rt_now_ns();
 	if (fault != FAULT_NONE) {
 		relay_fail(r, fault);
 		return fault == FAULT_BUSY ? RELAY_ANSWERED : RELAY_UNKNOWN;
 	}
-	answer_backend(&r->answer, conn_last(r->conn));
 	if (r->answer.code < 300) {
 		struct sp_span id = reply_queue_id(buf_span(&r->answer.text));
 		(void)snprintf(r->queue_id, sizeof(r->queue_id), "%.*s", (int)id.len,

@@ -230,9 +230,10 @@ begin_relay(struct session *s)
 {
 	struct transaction *tx = s->tx;
 	struct relay_envelope e = { .sender = tx->mail.address.text, .size = tx->mail.size, .params = tx->mail.params,
-		.body = body_word(&tx->mail), .needs = tx->mail.needs };
+		.body = body_word(&tx->mail), .ident = span_str(tx->id), .needs = tx->mail.needs };
 
-	if (session_relay(s) == NULL || relay_begin(s->relay, &e, rt_deadline(TX_BUDGET_MS)) != SP_OK)
+	if (session_relay(s) == NULL || !client_tell(s, s->relay) ||
+		relay_begin(s->relay, &e, rt_deadline(TX_BUDGET_MS)) != SP_OK)
 		return false;
 	tx->relay_begun = true;
 	return true;

@@ -110,6 +110,7 @@ upload_deliver(struct upload *u)
 	outcome = relay_send(s->relay, &m, &reply);
 	s->past_dot = false;
 	s->tx->dup = outcome == RELAY_UNKNOWN;
+	session_results(s);
 	if (outcome == RELAY_ANSWERED && reply_class(reply.code) == 2) {
 		s->tx->code = reply.code;
 		s->tx->by = "backend";

@@ -353,6 +353,7 @@ session_serve(struct stream *stream, const struct session_start *start)
 		.start = start,
 		.backend = start->backend,
 		.backends = start->backends,
+		.relay_route = start->config->route,
 		.stream = stream,
 		.state = STATE_NEW,
 		.ip = start->ip,

@@ -222,6 +222,8 @@ bool envelope_relay_late(struct session *s);
 struct command_error session_route(struct session *s, const struct address *rcpt);
 /* The relay to that backend, made if need be; null: no memory. */
 struct relay *session_relay(struct session *s);
+/* After relay_send(): where recipients were answered one by one and not alike, notes it and logs each of them. */
+void session_results(struct session *s);
 /* What all backends that this session's mail may go to offer. */
 struct relay_offer session_offer(const struct session *s);
 

@@ -1,0 +1,135 @@
+/*
+ * routing.c - which backend a recipient goes to: the one that a rule names, else the one that says "for" its domain, else the
+ * listener's.
+ *
+ * A transaction has one backend, that of its first recipient; those who belong elsewhere are told 451 and come again by
+ * themselves, so that the reply to the final dot is always one backend's own (RFC 5321 3.3, 4.2.4).  The same goes
+ * for a backend with a reply for each recipient (RFC 2033): it gets one at a time, unless it is told to take them together.
+ */
+#include "proxy/session/session_priv.h"
+
+#include "policy/kit/span.h"
+#include "proxy/session/log.h"
+
+enum { DOMAIN_MAX = 256 };
+
+/* The backend that serves the domain; the first in the file counts. */
+static size_t
+route_of_domain(const struct session *s, struct sp_span domain)
+{
+	const struct session_config *c = s->config;
+	char text[DOMAIN_MAX];
+
+	if (domain.len == 0 || domain.len >= sizeof(text))
+		return c->route;
+	domain = address_domain_fold(domain, text);
+	for (size_t i = 0; i < c->route_count; i++)
+		if (policy_setting_has_domain(c->routes[i]->block, "for", domain))
+			return i;
+	return c->route;
+}
+
+static size_t
+route_of(const struct session *s, const struct address *rcpt)
+{
+	struct sp_span name = inspect_backend(s->inspect);
+
+	for (size_t i = 0; name.len > 0 && i < s->config->route_count; i++)
+		if (span_eq(policy_block_name(s->config->routes[i]->block), name))
+			return i;
+	return route_of_domain(s, rcpt->domain);
+}
+
+struct command_error
+session_route(struct session *s, const struct address *rcpt)
+{
+	struct transaction *tx = s->tx;
+	size_t route = route_of(s, rcpt);
+
+	if (tx->accepted > 0 && tx->routed && route != tx->route)
+		return (struct command_error){ 451, "4.3.0", "in another transaction, please" };
+	if (tx->accepted > 0 && s->config->routes[route]->alone)
+		return (struct command_error){ 452, "4.5.3", "one recipient at a time, please" };
+	if (tx->routed && route != tx->route && tx->relay_begun) {
+		relay_abort(s->relay); /* it has taken none so far */
+		tx->relay_begun = false;
+	}
+	tx->routed = true;
+	tx->route = route;
+	return (struct command_error){ 0, NULL, NULL };
+}
+
+struct relay *
+session_relay(struct session *s)
+{
+	size_t route = s->tx->route;
+
+	if (s->relay != NULL && s->relay_route != route)
+		relay_free(&s->relay);
+	if (s->relay == NULL)
+		s->relay = relay_new(s->backends[route]);
+	s->relay_route = route;
+	return s->relay;
+}
+
+/* ---- several replies -------------------------------------------------------------------------- */
+
+void
+session_results(struct session *s)
+{
+	struct relay_result r;
+
+	if (!relay_facts(s->relay)->partly)
+		return;
+	s->tx->dup = true; /* some have it, and the client will send it again or tell his user that they have not */
+	for (size_t i = 0; relay_result(s->relay, i, &r) == SP_OK; i++) {
+		log_begin("recipient");
+		log_text("tx", span_str(s->tx->id));
+		log_text("to", r.address);
+		log_int("code", r.code);
+		log_text("by", SPAN_LIT("backend"));
+		log_text("rule", SPAN_LIT(""));
+		log_text("reply", r.text);
+		log_end();
+	}
+}
+
+/* ---- what they offer -------------------------------------------------------------------------- */
+
+/* Can mail of this listener go there? */
+static bool
+may_go(const struct session *s, size_t route)
+{
+	const struct session_config *c = s->config;
+	const struct policy_block *b = c->routes[route]->block;
+
+	return route == c->route || policy_setting_given(b, "for") ||
+		policy_routes_to(c->policy, policy_block_name(b));
+}
+
+static void
+offer_narrow(struct relay_offer *to, const struct relay_offer *by)
+{
+	to->extensions &= by->extensions;
+	if (to->size_max == 0 || (by->size_max > 0 && by->size_max < to->size_max))
+		to->size_max = by->size_max;
+}
+
+/* Where a mail goes is seen at RCPT only, but what it may be is said at EHLO.  AUTH and such are the listener's own backend's.
+ * One that could not be asked yet takes nothing away: it takes no mail either. */
+struct relay_offer
+session_offer(const struct session *s)
+{
+	struct relay_offer offer = relay_backend_offer(s->backend);
+
+	for (size_t i = 0; i < s->config->route_count; i++) {
+		struct relay_offer other;
+
+		if (i == s->config->route || !may_go(s, i))
+			continue;
+		other = relay_backend_offer(s->backends[i]);
+		if (other.known)
+			offer_narrow(&offer, &other);
+	}
+	return offer;
+}
