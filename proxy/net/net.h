@@ -25,9 +25,17 @@ bool net_endpoint_is_loopback(const struct net_endpoint *e); /* unix sockets are
 
 /* A non-blocking, close-on-exec listening socket, or -1 with errno set. */
 int net_listen(const struct net_endpoint *e, int backlog);
+/* The same for connections to any address that the kernel is told to bring here (Linux's TPROXY); needs CAP_NET_RAW or
+ * CAP_NET_ADMIN, as does net_may_borrow() to be true: may this process use addresses that are not its own? */
+int net_listen_transparent(const struct net_endpoint *e, int backlog);
+bool net_may_borrow(void);
+/* Is it an address of this machine? */
+bool net_is_own(const struct sp_ip *ip);
 /* One connection: >= 0, or -1 with errno (EAGAIN when there is none). Fills address and port; TCP_NODELAY is
  * set. */
 int net_accept(int listener, struct sp_ip *ret_ip, uint16_t *ret_port);
+/* The address and port at our end of a connection; family 0 where it is not IP. */
+void net_local(int fd, struct sp_ip *ret_ip, uint16_t *ret_port);
 uint16_t net_local_port(int fd); /* what the kernel chose for port 0 */
 
 /* ---- streams ------------------------------------------------------------------------------- */
@@ -48,6 +56,10 @@ int stream_fd(const struct stream *s);
 
 /* Connects; each wait suspends. SP_TEMPFAIL: refused or unreachable; SP_TIMEOUT. ip only (no names). */
 enum sp_status stream_connect(const struct net_endpoint *e, int64_t deadline_ms, struct stream **ret);
+/* The same from an address that need not be ours, with a port that the kernel chooses. SP_INVALID: not from that address:
+ * it is of another family, or the right to do so is missing (see net_may_borrow()). */
+enum sp_status stream_connect_from(const struct net_endpoint *e, const struct sp_ip *from, int64_t deadline_ms,
+	struct stream **ret);
 
 /* Unconsumed input. */
 struct sp_span stream_input(const struct stream *s);

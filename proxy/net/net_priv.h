@@ -12,6 +12,8 @@
 
 /* The address of a NET_IP or NET_UNIX endpoint; "any" is [::]. Returns its length. */
 socklen_t net_sockaddr(const struct net_endpoint *e, struct sockaddr_storage *ret);
+/* Lets a socket use addresses that are not ours; false: that is not allowed. */
+bool net_borrow(int fd, int family);
 /* TCP_NODELAY and SO_KEEPALIVE; does nothing to a socket that is not TCP. */
 void net_tune(int fd);
 

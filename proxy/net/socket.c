@@ -81,8 +81,8 @@ bind_to(int fd, const struct sockaddr_storage *sa, socklen_t len)
 	return -1;
 }
 
-int
-net_listen(const struct net_endpoint *e, int backlog)
+static int
+listen_on(const struct net_endpoint *e, int backlog, bool borrow)
 {
 	struct net_endpoint any4 = { .kind = NET_IP, .ip = { .family = 4 }, .port = e->port };
 	struct sockaddr_storage sa;
@@ -97,7 +97,7 @@ net_listen(const struct net_endpoint *e, int backlog)
 	len = net_sockaddr(e, &sa);
 	fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0 && errno == EAFNOSUPPORT && e->kind == NET_IP && e->ip.family == 0)
-		return net_listen(&any4, backlog); /* a system without IPv6 */
+		return listen_on(&any4, backlog, borrow); /* a system without IPv6 */
 	if (fd < 0)
 		return -1;
 	if (e->kind == NET_IP) { /* accepted sockets inherit the latter three: tcp(7), Linux */
@@ -107,12 +107,24 @@ net_listen(const struct net_endpoint *e, int backlog)
 	}
 	if (sa.ss_family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only6, sizeof(only6));
-	if (bind_to(fd, &sa, len) == 0 && listen(fd, backlog) == 0)
+	if ((!borrow || net_borrow(fd, sa.ss_family)) && bind_to(fd, &sa, len) == 0 && listen(fd, backlog) == 0)
 		return fd;
 	error = errno;
 	close(fd);
 	errno = error;
 	return -1;
+}
+
+int
+net_listen(const struct net_endpoint *e, int backlog)
+{
+	return listen_on(e, backlog, false);
+}
+
+int
+net_listen_transparent(const struct net_endpoint *e, int backlog)
+{
+	return listen_on(e, backlog, true);
 }
 
 /* v4-mapped becomes v4; anything but IP is family 0. */
@@ -154,15 +166,23 @@ net_accept(int listener, struct sp_ip *ret_ip, uint16_t *ret_port)
 	return fd;
 }
 
-uint16_t
-net_local_port(int fd)
+void
+net_local(int fd, struct sp_ip *ret_ip, uint16_t *ret_port)
 {
 	struct sockaddr_storage sa = { 0 };
 	socklen_t len = sizeof(sa);
-	struct sp_ip ip;
-	uint16_t port = 0;
 
-	if (getsockname(fd, (struct sockaddr *)&sa, &len) == 0)
-		ip_of(&sa, &ip, &port);
+	if (getsockname(fd, (struct sockaddr *)&sa, &len) != 0)
+		sa.ss_family = AF_UNSPEC;
+	ip_of(&sa, ret_ip, ret_port);
+}
+
+uint16_t
+net_local_port(int fd)
+{
+	struct sp_ip ip;
+	uint16_t port;
+
+	net_local(fd, &ip, &port);
 	return port;
 }

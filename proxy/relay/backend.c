@@ -171,10 +171,12 @@ relay_backend_probe(struct relay_backend *b, int64_t max_age_ms)
 	}
 	b->probing = true;
 	answer_init(&why);
-	if (backend_open(&(struct opening){ b, NULL, deadline, &why }, &c) == FAULT_NONE)
-		backend_give(b, &c);
-	else
+	if (backend_open(&(struct opening){ b, NULL, deadline, &why }, &c) != FAULT_NONE)
 		b->quiet_until = rt_deadline(PROBE_HOLD_MS);
+	else if (introduce_binds(&b->config))
+		conn_quit(&c);
+	else
+		backend_give(b, &c);
 	answer_fini(&why);
 	b->probing = false;
 	rt_event_wake_all(&b->probed);

@@ -46,15 +46,127 @@ may_starttls(const struct session *s, const struct relay_offer *backend)
 	return s->config->tls != NULL && !session_encrypted(s);
 }
 
+static bool
+may_xclient(const struct session *s, const struct relay_offer *backend)
+{
+	(void)backend;
+	return session_may_xclient(s);
+}
+
+static void
+words_xclient(const struct session *s, const struct relay_offer *backend, struct buf *to)
+{
+	(void)s;
+	(void)backend;
+	buf_add_str(to, " NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT");
+}
+
+/* Such a message goes on by BDAT or not at all (RFC 3030 3). */
+static bool
+may_binarymime(const struct session *s, const struct relay_offer *backend)
+{
+	const uint32_t all = EXT_BIT(EXT_8BITMIME) | EXT_BIT(EXT_CHUNKING) | EXT_BIT(EXT_BINARYMIME);
+
+	return (backend->extensions & all) == all && (s->config->withhold & all) == 0;
+}
+
+/* The operator asks for it, and the backend has it. */
+static bool
+passes(const struct session *s, const struct relay_offer *backend, enum extension e)
+{
+	return (s->config->pass & EXT_BIT(e)) != 0 && relay_offers(backend, e);
+}
+
+static void
+words_passed(struct buf *to, const char *words)
+{
+	if (words[0] != '\0')
+		buf_printf(to, " %s", words);
+}
+
+static bool
+may_deliverby(const struct session *s, const struct relay_offer *backend)
+{
+	return passes(s, backend, EXT_DELIVERBY);
+}
+
+static void
+words_deliverby(const struct session *s, const struct relay_offer *backend, struct buf *to)
+{
+	(void)s;
+	words_passed(to, backend->deliverby);
+}
+
+static bool
+may_priority(const struct session *s, const struct relay_offer *backend)
+{
+	return passes(s, backend, EXT_MT_PRIORITY);
+}
+
+static void
+words_priority(const struct session *s, const struct relay_offer *backend, struct buf *to)
+{
+	(void)s;
+	words_passed(to, backend->mt_priority);
+}
+
+static bool
+may_futurerelease(const struct session *s, const struct relay_offer *backend)
+{
+	return passes(s, backend, EXT_FUTURERELEASE);
+}
+
+static void
+words_futurerelease(const struct session *s, const struct relay_offer *backend, struct buf *to)
+{
+	(void)s;
+	words_passed(to, backend->futurerelease);
+}
+
+/* Under TLS only (RFC 8689 2). */
+static bool
+may_requiretls(const struct session *s, const struct relay_offer *backend)
+{
+	return session_encrypted(s) && passes(s, backend, EXT_REQUIRETLS);
+}
+
+/* We have limits of our own to name (RFC 9422). */
+static bool
+may_limits(const struct session *s, const struct relay_offer *backend)
+{
+	(void)backend;
+	return (s->config->pass & EXT_BIT(EXT_LIMITS)) != 0;
+}
+
+static void
+words_limits(const struct session *s, const struct relay_offer *backend, struct buf *to)
+{
+	int64_t rcpts = (int64_t)s->config->limits.recipients;
+
+	if (backend->mail_max > 0)
+		buf_printf(to, " MAILMAX=%lld", (long long)backend->mail_max);
+	buf_printf(to, " RCPTMAX=%lld", (long long)(backend->rcpt_max > 0 && backend->rcpt_max < rcpts ? backend->rcpt_max : rcpts));
+	if (backend->domain_max > 0)
+		buf_printf(to, " RCPTDOMAINMAX=%lld", (long long)backend->domain_max);
+}
+
 static const struct offer_row rows[] = {
 	{ EXT_PIPELINING, may_always, NULL },
 	{ EXT_SIZE, may_always, words_size },
 	{ EXT_8BITMIME, NULL, NULL },
+	{ EXT_SMTPUTF8, NULL, NULL },
+	{ EXT_DSN, NULL, NULL },
+	{ EXT_DELIVERBY, may_deliverby, words_deliverby },
+	{ EXT_MT_PRIORITY, may_priority, words_priority },
+	{ EXT_FUTURERELEASE, may_futurerelease, words_futurerelease },
+	{ EXT_REQUIRETLS, may_requiretls, NULL },
+	{ EXT_LIMITS, may_limits, words_limits },
 	{ EXT_STARTTLS, may_starttls, NULL },
 	{ EXT_ENHANCED, may_always, NULL },
 	{ EXT_AUTH, session_auth_may, session_auth_words },
 	{ EXT_XCLIENT, may_xclient, words_xclient },
 	{ EXT_CHUNKING, may_always, NULL }, /* for a backend without it, it is turned into DATA */
+	{ EXT_BINARYMIME, may_binarymime, NULL },
 };
 
 static bool
@@ -88,7 +200,7 @@ session_reply_ehlo(struct session *s)
 
 	/* a worker's first clients must not be told less than the others: to miss 8BITMIME makes senders bounce mail */
 	relay_backend_await(s->backend, rt_deadline(OFFER_WAIT_MS));
-	backend = relay_backend_offer(s->backend);
+	backend = session_offer(s);
 	buf_init(&text, REPLY_MAX);
 	buf_add_str(&text, s->config->hostname);
 	offer_write(s, &backend, &text, &s->offered);
