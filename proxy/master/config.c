@@ -236,9 +236,9 @@ listener_relay(struct config *c, const struct policy_block *b, struct config_lis
 			"(the domains you serve)", policy_block_name(b).ptr);
 }
 
-/* The extensions that a setting names. */
+/* The extensions that a setting names, all of them of those that it may name. */
 static uint32_t
-extension_set(struct config *c, const struct policy_block *b, const char *key, struct policy_diag *d)
+extension_set(struct config *c, const struct policy_block *b, const char *key, uint32_t allowed, struct policy_diag *d)
 {
 	uint32_t set = 0;
 
@@ -248,6 +248,9 @@ extension_set(struct config *c, const struct policy_block *b, const char *key, s
 		if (e == EXTENSIONS)
 			policy_diag_at(d, c->policy, policy_setting_place(b, key), false,
 				"'%s' is no extension that we know", policy_setting_text(b, key, i).ptr);
+		else if ((allowed & EXT_BIT(e)) == 0)
+			policy_diag_at(d, c->policy, policy_setting_place(b, key), false,
+				"%s is offered without being asked for, where the backend has it", extension_keyword(e));
 		else
 			set |= EXT_BIT(e);
 	}
@@ -272,7 +275,8 @@ listener_build(struct config *c, size_t index, struct policy_diag *d)
 	s->space = policy_setting_int(b, "bare line ends") == 1;
 	s->relay_late = policy_setting_int(b, "relay") == 1;
 	s->quoted_local = policy_setting_int(b, "quoted local part") != 0;
-	s->withhold = extension_set(c, b, "withhold", d);
+	s->withhold = extension_set(c, b, "withhold", UINT32_MAX, d);
+	s->pass = extension_set(c, b, "pass", EXTENSIONS_ON_REQUEST, d);
 	s->trust_proxy = c->override.trust_proxy;
 	l->transparent = policy_setting_int(b, "transparent") != 0;
 	listener_limits(b, l);

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "policy/kit/span.h"
+#include "proxy/net/tls.h"
 
 /*
  * Octets that the kernel takes before the peer has room for them.  Without a bound it takes
@@ -24,6 +25,48 @@ static void
 offer_text(char *to, size_t room, struct sp_span rest)
 {
 	(void)snprintf(to, room, "%.*s", (int)rest.len, rest.len > 0 ? rest.ptr : "");
+}
+
+/* It is said on to clients: letters, digits and what such words are made of, else nothing. */
+static void
+offer_words(char *to, size_t room, struct sp_span rest)
+{
+	for (size_t i = 0; i < rest.len; i++)
+		if (!span_is_alpha(rest.ptr[i]) && !span_is_digit(rest.ptr[i]) && memchr(" -+:.", rest.ptr[i], 5) == NULL)
+			return;
+	if (rest.len < room)
+		offer_text(to, room, rest);
+}
+
+/* "RCPTMAX=100 MAILMAX=5": what is no number limits nothing (RFC 9422 4). */
+static void
+offer_limits(struct relay_offer *offer, struct sp_span rest)
+{
+	for (rest = span_trim(rest); rest.len > 0; rest = span_trim(rest)) {
+		struct sp_span word = span_head(rest, span_find(rest, ' '));
+		struct sp_span name = span_head(word, span_find(word, '='));
+		uint64_t n = 0;
+
+		rest = span_from(rest, word.len);
+		if (span_to_u64(span_from(word, name.len + 1), 999999, &n) != SP_OK)
+			continue;
+		if (span_ieq(name, SPAN_LIT("MAILMAX")))
+			offer->mail_max = (int64_t)n;
+		else if (span_ieq(name, SPAN_LIT("RCPTMAX")))
+			offer->rcpt_max = (int64_t)n;
+		else if (span_ieq(name, SPAN_LIT("RCPTDOMAINMAX")))
+			offer->domain_max = (int64_t)n;
+	}
+}
+
+/* RFC 8689: to promise it, the next hop must be one whose certificate is good; and it may be offered under TLS only. */
+static void
+offer_check_tls(struct relay_offer *offer, const struct stream *s)
+{
+	struct tls_peer peer;
+
+	if (!stream_tls_peer(s, &peer) || !peer.verified)
+		offer->extensions &= ~EXT_BIT(EXT_REQUIRETLS);
 }
 
 /* The word at the front of an EHLO line, and the rest. */
@@ -47,6 +90,14 @@ offer_line(struct relay_offer *offer, struct sp_span line)
 		offer_text(offer->xclient, sizeof(offer->xclient), rest);
 	else if (e == EXT_XFORWARD)
 		offer_text(offer->xforward, sizeof(offer->xforward), rest);
+	else if (e == EXT_DELIVERBY)
+		offer_words(offer->deliverby, sizeof(offer->deliverby), rest);
+	else if (e == EXT_MT_PRIORITY)
+		offer_words(offer->mt_priority, sizeof(offer->mt_priority), rest);
+	else if (e == EXT_FUTURERELEASE)
+		offer_words(offer->futurerelease, sizeof(offer->futurerelease), rest);
+	else if (e == EXT_LIMITS)
+		offer_limits(offer, rest);
 }
 
 static struct relay_offer
@@ -113,6 +164,7 @@ open_offer(const struct opening *o, struct conn *c)
 
 	if (fault == FAULT_NONE && reply_class(conn_last(c)->code) == 2) {
 		c->offer = offer_parse(buf_span(&conn_last(c)->text));
+		offer_check_tls(&c->offer, c->stream);
 		return FAULT_NONE;
 	}
 	if (fault == FAULT_NONE && reply_class(conn_last(c)->code) == 5 && !config->lmtp)

@@ -58,6 +58,8 @@ struct relay_offer {
 	int64_t size_max;    /* 0: no limit named */
 	char auth[256];      /* mechanisms, as written */
 	char xclient[160], xforward[160]; /* attributes, as written */
+	char deliverby[16], mt_priority[32], futurerelease[48]; /* as written */
+	int64_t mail_max, rcpt_max, domain_max; /* LIMITS (RFC 9422); 0: not named */
 };
 static inline bool
 relay_offers(const struct relay_offer *o, enum extension e)

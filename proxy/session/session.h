@@ -64,6 +64,7 @@ struct session_config {
 	bool quoted_local;
 	bool write_results;      /* our Authentication-Results go onto the message; forged ones are removed in any case */
 	uint32_t withhold;       /* EXT_BIT() of what is never offered */
+	uint32_t pass;           /* and of what is offered only because the operator said so */
 	bool several_from;       /* a message with several From fields is taken; else 550 5.7.1 */
 	struct tls_context *tls; /* null: there is no TLS */
 	bool tls_required;       /* MAIL before TLS is refused */

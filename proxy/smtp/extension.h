@@ -31,6 +31,9 @@ enum extension {
 };
 
 #define EXT_BIT(extension) (UINT32_C(1) << (extension))
+/* What asks more of the backend than to store mail: offered only where the operator says so ("pass"). */
+#define EXTENSIONS_ON_REQUEST (EXT_BIT(EXT_DELIVERBY) | EXT_BIT(EXT_MT_PRIORITY) | EXT_BIT(EXT_REQUIRETLS) | \
+	EXT_BIT(EXT_LIMITS) | EXT_BIT(EXT_FUTURERELEASE))
 
 /* By keyword, whatever its case; EXTENSIONS: none that we know. */
 enum extension extension_find(struct sp_span keyword);
