@@ -96,6 +96,7 @@ struct tls {
 	SSL *ssl;
 	bool read_ended; /* by close_notify or an error */
 	bool broken;     /* by an error: nothing may be sent, not even close_notify */
+	bool early;      /* it reads what the stream had read, not the socket yet */
 	const char *why; /* the error, in the library's words, or null */
 };
 
@@ -280,6 +281,35 @@ tls_begin(struct stream *s, const struct tls_context *c, bool server)
 	return SP_OK;
 }
 
+/* Octets that the stream has read already are read first. */
+static bool
+early_begin(struct tls *t, struct sp_span early)
+{
+	BIO *copy = BIO_new(BIO_s_mem());
+
+	if (copy == NULL || BIO_write(copy, early.ptr, (int)early.len) != (int)early.len) {
+		BIO_free(copy);
+		return false;
+	}
+	BIO_set_mem_eof_return(copy, -1); /* its end is not the connection's */
+	SSL_set0_rbio(t->ssl, copy);
+	t->early = true;
+	return true;
+}
+
+/* From now on from the socket; to be called when the library wants more than there was. */
+static bool
+early_end(struct stream *s)
+{
+	struct tls *t = s->state;
+	BIO *socket = BIO_new_socket(s->fd, BIO_NOCLOSE);
+
+	t->early = false;
+	if (socket != NULL)
+		SSL_set0_rbio(t->ssl, socket);
+	return socket != NULL;
+}
+
 static enum sp_status
 tls_handshake(struct stream *s, int64_t deadline_ms)
 {
@@ -293,8 +323,13 @@ tls_handshake(struct stream *s, int64_t deadline_ms)
 		st = tls_result(t, SSL_do_handshake(t->ssl), &want);
 		if (st != IO_WAIT)
 			break;
-		st = rt_fd_wait(s->wait, want, deadline_ms);
+		if (t->early && want == CO_READ)
+			st = early_end(s) ? SP_OK : SP_SYSTEM;
+		else
+			st = rt_fd_wait(s->wait, want, deadline_ms);
 	} while (st == SP_OK);
+	if (st == SP_OK && t->early)
+		st = SP_INVALID; /* it cannot be done without an answer to ours */
 	if (st != SP_OK)
 		t->read_ended = t->broken = true; /* never in the clear again */
 	if (st == SP_TIMEOUT)
@@ -325,6 +360,21 @@ enum sp_status
 stream_tls_connect(struct stream *s, struct tls_context *client, int64_t deadline_ms)
 {
 	return tls_start(s, client, false, deadline_ms);
+}
+
+enum sp_status
+stream_tls_accept_first(struct stream *s, struct tls_context *server, int64_t deadline_ms)
+{
+	struct sp_span early = stream_input(s);
+	enum sp_status st;
+
+	if (early.len == 0 || s->transport != &transport_plain)
+		return stream_tls_accept(s, server, deadline_ms);
+	st = tls_begin(s, server, true);
+	if (st == SP_OK && !early_begin(s->state, early))
+		st = SP_SYSTEM;
+	stream_consume(s, early.len);
+	return st == SP_OK ? tls_handshake(s, deadline_ms) : st;
 }
 
 /* ---- what one may ask --------------------------------------------------------------------------- */

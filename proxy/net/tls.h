@@ -64,6 +64,8 @@ enum sp_status tls_pin_parse(struct sp_span text, unsigned char ret[static TLS_D
  * encrypted already. Else the stream is of no use any more: SP_TIMEOUT, SP_CANCELED, SP_GONE, SP_TEMPFAIL
  * (no agreement, or the peer does not speak TLS, or is not who it should be), SP_SYSTEM. */
 enum sp_status stream_tls_accept(struct stream *s, struct tls_context *server, int64_t deadline_ms);
+/* The same where nothing else was spoken: input that was read with what went before, a PROXY header, is the beginning of TLS. */
+enum sp_status stream_tls_accept_first(struct stream *s, struct tls_context *server, int64_t deadline_ms);
 enum sp_status stream_tls_connect(struct stream *s, struct tls_context *client, int64_t deadline_ms);
 
 /* "TLSv1.3" and "TLS_AES_256_GCM_SHA384"; null without TLS. Strings of the library, never freed. */

@@ -26,8 +26,8 @@ secure_shake(const struct opening *o, struct conn *c)
 {
 	int64_t deadline = earlier(o->deadline_ms, rt_deadline(HANDSHAKE_MS));
 
-	if (conn_stirred(c))
-		return secure_failed(o, stream_peer_gone(c->stream) ? FAULT_CLOSED : FAULT_DESYNC, NULL);
+	if (stream_pending(c->stream))
+		return secure_failed(o, FAULT_DESYNC, NULL);
 	switch (stream_tls_connect(c->stream, o->backend->config.tls_context, deadline)) {
 	case SP_OK:
 		return FAULT_NONE;

@@ -29,9 +29,9 @@ starttls_facts(struct session *s)
 
 /* After a failure the stream can carry nothing, so nothing is said. */
 static bool
-shake_hands(struct session *s)
+shake_hands(struct session *s, enum sp_status (*accept)(struct stream *, struct tls_context *, int64_t))
 {
-	enum sp_status st = stream_tls_accept(s->stream, s->config->tls, rt_deadline(HANDSHAKE_MS));
+	enum sp_status st = accept(s->stream, s->config->tls, rt_deadline(HANDSHAKE_MS));
 
 	if (st == SP_OK) {
 		starttls_facts(s);
@@ -47,7 +47,7 @@ bool
 session_secure_first(struct session *s)
 {
 	s->peer_gone = false;
-	return !s->config->tls_implicit || shake_hands(s);
+	return !s->config->tls_implicit || shake_hands(s, stream_tls_accept_first);
 }
 
 /* ---- STARTTLS ------------------------------------------------------------------------------- */
@@ -71,7 +71,7 @@ starttls_proceed(struct session *s, const struct command *c)
 	session_reply(s, 220, "2.0.0", "go ahead");
 	stream_consume(s->stream, s->line_used);
 	s->line_used = 0;
-	if (!session_flush(s) || !shake_hands(s))
+	if (!session_flush(s) || !shake_hands(s, stream_tls_accept))
 		return;
 	s->state = STATE_NEW;
 	s->offered = 0;

@@ -160,6 +160,6 @@ certificate_placeholder(struct buf *to, struct sp_span rest, const char *folder)
 	name = span_head(name, span_find(name, '}'));
 	if (!certificate_fingerprint(folder, name, print))
 		return 0;
-	buf_printf(to, "sha256:%s", print);
+	buf_add_str(to, print);
 	return 13 + name.len + 1;
 }

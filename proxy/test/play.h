@@ -52,7 +52,7 @@ enum { CERTIFICATE_PRINT = 65 };
 bool certificate_make(const char *folder, const struct scene_certificate *c);
 /* SHA-256 of NAME.pem in hex. */
 bool certificate_fingerprint(const char *folder, struct sp_span name, char ret[static CERTIFICATE_PRINT]);
-/* If rest begins with "{fingerprint:NAME}", adds "sha256:..." and returns the length of that; else 0. */
+/* If rest begins with "{fingerprint:NAME}", adds the fingerprint and returns the length of the placeholder; else 0. */
 size_t certificate_placeholder(struct buf *to, struct sp_span rest, const char *folder);
 
 /* ---- secure.c ---- */

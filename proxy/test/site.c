@@ -2,7 +2,7 @@
  * site.c - the scene's folder: its policy and the files beside it, and the mail that the gateway filed there.
  *
  * In policies and files {backend} is the fake backend's address:port, {port} its port alone, {nobody} an address:port
- * where nobody listens, {fingerprint:NAME} "sha256:" and that of a certificate of the scene, and {folder} this folder.
+ * where nobody listens, {fingerprint:NAME} that of a certificate of the scene, and {folder} this folder.
  */
 #include <dirent.h>
 #include <errno.h>
