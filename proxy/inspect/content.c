@@ -114,7 +114,7 @@ inspect_end(struct inspect *i, struct spool *spool)
 	if (tx->settled)
 		return tx->verdict;
 	tx->spool = spool;
-	tx->body_at = (struct unstuff){ .bol = true };
+	tx->body_at = (struct unstuff){ .line.bol = true };
 	event.octets = tx->octets;
 	i->stage = SP_EOM;
 	i->rcpt = NULL;
@@ -128,25 +128,17 @@ enum sp_status
 unstuff_next(struct unstuff *at, struct spool *spool, struct sp_span *ret)
 {
 	struct sp_span piece;
-	const char *dot;
 
 	do {
 		enum sp_status st = spool_read(spool, at->wire, &piece);
+		size_t used;
 
 		if (st != SP_OK)
 			return st;
-		if (at->bol && piece.ptr[0] == '.') {
-			piece = span_from(piece, 1);
-			at->wire++;
-			at->bol = false;
-		}
+		piece = data_unstuff(&at->line, piece, &used);
+		at->wire += (int64_t)used;
 	} while (piece.len == 0);
-	dot = memmem(piece.ptr, piece.len, "\n.", 2);
-	if (dot != NULL)
-		piece.len = (size_t)(dot - piece.ptr) + 1;
-	at->wire += (int64_t)piece.len;
 	at->content += (int64_t)piece.len;
-	at->bol = piece.ptr[piece.len - 1] == '\n';
 	*ret = piece;
 	return SP_OK;
 }
@@ -167,7 +159,8 @@ seek(struct unstuff *at, struct spool *spool, int64_t content)
 		over = (size_t)(at->content - content);
 		at->wire -= (int64_t)over;
 		at->content = content;
-		at->bol = piece.ptr[piece.len - over - 1] == '\n';
+		/* within a piece nothing is stuffed, but its end may be near */
+		at->line = (struct data_unstuff){ .cr = piece.ptr[piece.len - over - 1] == '\r' };
 	}
 	return SP_OK;
 }
@@ -175,7 +168,7 @@ seek(struct unstuff *at, struct spool *spool, int64_t content)
 enum sp_status
 unstuff_find(struct unstuff *at, struct spool *spool, int64_t content)
 {
-	*at = (struct unstuff){ .bol = true };
+	*at = (struct unstuff){ .line.bol = true };
 	return seek(at, spool, content);
 }
 
@@ -196,7 +189,7 @@ content_body_get(struct inspect *i, int64_t offset, struct sp_span *ret)
 	at = replaced ? &tx->final->body_at : &tx->body_at;
 	spool = replaced ? tx->final->body : tx->spool;
 	if (at->content > offset)
-		*at = (struct unstuff){ .bol = true };
+		*at = (struct unstuff){ .line.bol = true };
 	st = seek(at, spool, offset);
 	return st == SP_OK ? unstuff_next(at, spool, ret) : st;
 }

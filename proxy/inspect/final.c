@@ -19,7 +19,7 @@ as_header(const struct header_field *f)
 enum sp_status
 final_init(struct final *f, struct transaction *tx, size_t room, struct spool *body)
 {
-	*f = (struct final){ .tx = tx, .room = room, .body = body, .body_at = { .bol = true } };
+	*f = (struct final){ .tx = tx, .room = room, .body = body, .body_at = { .line.bol = true } };
 	f->fields = arena_alloc(tx->arena, room * sizeof(*f->fields));
 	f->top = arena_alloc(tx->arena, TOP_FIELDS * sizeof(*f->top));
 	return f->fields != NULL && f->top != NULL ? SP_OK : SP_SYSTEM;

@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "proxy/inspect/inspect.h"
+#include "proxy/smtp/data.h"
 
 enum {
 	INSPECT_BLOCK = 256,               /* octets of an arena block of a session */
@@ -136,7 +137,7 @@ struct result {
 /* Walks a spool from its wire form to content: stuffed dots are left out. */
 struct unstuff {
 	int64_t wire, content; /* where the next piece begins, in either count */
-	bool bol;              /* it begins a line */
+	struct data_unstuff line;
 };
 
 /* The message as it goes on, but for its dots. */

@@ -57,9 +57,9 @@ trace_header(const struct session *s)
 
 	if (gmtime_r(&now, &tm) != NULL)
 		strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S +0000", &tm);
-	text = arena_printf(tx->arena, "Received: from %s ([%s%s])\r\n\tby %s (Sallyport) with %s id %s%s%.*s;\r\n\t%s\r\n",
+	text = arena_printf(tx->arena, "Received: from %s ([%s%s])\r\n\tby %s (Sallyport) with %s%s id %s%s%.*s;\r\n\t%s\r\n",
 		s->helo, s->ip.family == 6 ? "IPv6:" : "", span_from_ip(&s->ip, ip).ptr, s->config->hostname, with,
-		tx->id, tx->accepted == 1 ? "\r\n\tfor " : "", tx->accepted == 1 ? (int)tx->rcpts.len : 0,
+		session_authenticated(s) ? "A" : "", tx->id, tx->accepted == 1 ? "\r\n\tfor " : "", tx->accepted == 1 ? (int)tx->rcpts.len : 0,
 		tx->rcpts.ptr != NULL ? tx->rcpts.ptr : "", date);
 	return span_str(text);
 }
@@ -216,6 +216,10 @@ session_data(struct session *s, const struct command *c)
 	(void)c;
 	if (s->state == STATE_MAIL) {
 		session_error(s, 554, "5.5.1", "no valid recipients");
+		return;
+	}
+	if (s->tx->mail.body_binary) { /* RFC 3030 3 */
+		session_error(s, 503, "5.5.1", "a binary message comes by BDAT");
 		return;
 	}
 	stream_consume(s->stream, s->line_used);

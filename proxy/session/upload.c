@@ -38,7 +38,8 @@ upload_begin(struct session *s, bool counted)
 {
 	struct upload *u = arena_alloc(s->tx->arena, sizeof(*u));
 	struct data_config config = { .max_octets = s->config->limits.message_size,
-		.max_line = s->config->limits.text_line, .space = s->config->space, .counted = counted };
+		.max_line = s->config->limits.text_line, .space = s->config->space, .counted = counted,
+		.binary = counted && s->tx->mail.body_binary };
 
 	if (u != NULL) {
 		*u = (struct upload){ .s = s, .spool = spool_new() };
