@@ -132,7 +132,7 @@ session_auth_ready(struct session *s)
 		session_goodbye(s, "4.7.0", "the mail server has closed the connection that you had logged in on", "auth-lost");
 		return false;
 	}
-	if (s->config->auth.mode != AUTH_REQUIRE || session_authenticated(s))
+	if (s->config->auth.mode != AUTH_REQUIRE || session_user(s).len > 0)
 		return true;
 	session_error(s, 530, "5.7.0", "authentication is needed first");
 	return false;
@@ -352,6 +352,21 @@ session_auth(struct session *s, const struct command *c)
 		session_reply(s, 454, "4.7.0", "out of memory, try again later");
 	else
 		exchange_run(&x, initial);
+}
+
+struct sp_span
+session_auth_params(const struct session *s, struct arena *a, struct sp_span params)
+{
+	size_t at = 0, end;
+	char *text;
+
+	while (at < params.len && !span_istarts(span_from(params, at), SPAN_LIT(" AUTH=")))
+		at++;
+	if (at == params.len || session_user(s).len > 0)
+		return params;
+	end = at + 1 + span_find(span_from(params, at + 1), ' ');
+	text = arena_printf(a, "%.*s AUTH=<>%.*s", (int)at, params.ptr, (int)(params.len - end), params.ptr + end);
+	return span_str(text);
 }
 
 size_t

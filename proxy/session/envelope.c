@@ -94,7 +94,7 @@ transaction_begin(struct session *s, const struct command_path *mail)
 	}
 	tx->arena = arena;
 	tx->mail = *mail;
-	tx->mail.params = parameter_text(arena, mail->params, true);
+	tx->mail.params = session_auth_params(s, arena, parameter_text(arena, mail->params, true));
 	if (tx->mail.params.ptr == NULL) {
 		arena_free(&arena);
 		return false;

@@ -34,6 +34,8 @@ route_of(const struct session *s, const struct address *rcpt)
 {
 	struct sp_span name = inspect_backend(s->inspect);
 
+	if (session_authenticated(s)) /* another would not know him */
+		return s->config->route;
 	for (size_t i = 0; name.len > 0 && i < s->config->route_count; i++)
 		if (span_eq(policy_block_name(s->config->routes[i]->block), name))
 			return i;

@@ -195,6 +195,14 @@ bool session_auth_may(const struct session *s, const struct relay_offer *backend
 void session_auth_words(const struct session *s, const struct relay_offer *backend, struct buf *to);
 struct command_error session_auth_check(const struct session *s, const struct command *c);
 void session_auth(struct session *s, const struct command *c);
+/* Who the client is by his login, or by the word of a peer that XCLIENT is taken from; "": nobody. */
+static inline struct sp_span
+session_user(const struct session *s)
+{
+	return inspect_user(s->inspect);
+}
+/* Parameters of MAIL as they may go on: on whose behalf the mail is sent is taken from nobody unknown (RFC 4954 5.). {null, 0}: no memory. */
+struct sp_span session_auth_params(const struct session *s, struct arena *a, struct sp_span params);
 /* May the client say MAIL? False: it has been told what is in the way. */
 bool session_auth_ready(struct session *s);
 /* Octets of the command line that begins now, at most. */
