@@ -55,6 +55,8 @@ trace_header(const struct session *s)
 	const char *with = !s->esmtp ? "SMTP" : session_encrypted(s) ? "ESMTPS" : "ESMTP";
 	char *text;
 
+	if (tx->mail.smtputf8)
+		with = session_encrypted(s) ? "UTF8SMTPS" : "UTF8SMTP"; /* RFC 6531 4.3 */
 	if (gmtime_r(&now, &tm) != NULL)
 		strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S +0000", &tm);
 	text = arena_printf(tx->arena, "Received: from %s ([%s%s])\r\n\tby %s (Sallyport) with %s%s id %s%s%.*s;\r\n\t%s\r\n",
