@@ -130,6 +130,18 @@ backend_timeouts(const struct policy_block *b, struct relay_timeouts *t)
 	t->banner = t->ehlo = t->data = reply / 2;
 }
 
+/* Then a backend may be nothing but the way in which the servers behind the gateway are spoken to. */
+static bool
+any_transparent(const struct policy *p)
+{
+	const struct policy_block *b;
+
+	for (size_t i = 0; (b = policy_block(p, "listen", i)) != NULL; i++)
+		if (policy_setting_int(b, "transparent") != 0)
+			return true;
+	return false;
+}
+
 static void
 backend_build(struct config *c, size_t index, bool quiet, struct policy_diag *d)
 {
@@ -156,7 +168,7 @@ backend_build(struct config *c, size_t index, bool quiet, struct policy_diag *d)
 		return;
 	}
 	ways = (r->endpoint_count > 0) + (r->mx != NULL) + policy_setting_given(b, "maildir");
-	if (ways == 0 && !span_eq(policy_block_name(b), SPAN_LIT("sink")))
+	if (ways == 0 && !span_eq(policy_block_name(b), SPAN_LIT("sink")) && !any_transparent(c->policy))
 		policy_diag_at(d, c->policy, policy_block_place(b), false,
 			"backend '%s' needs an address, an mx or a maildir", r->name);
 	else if (ways > 1)
@@ -227,10 +239,12 @@ open_to_others(const struct config_listener *l)
 static void
 listener_relay(struct config *c, const struct policy_block *b, struct config_listener *l, struct policy_diag *d)
 {
-	bool given = policy_setting_given(b, "relay to") || policy_setting_given(b, "relay for") || l->session.auth.relays;
+	bool given = policy_setting_given(b, "relay to") || policy_setting_given(b, "relay for") || l->session.auth.relays ||
+		policy_setting_given(b, "relay for certificates") || policy_setting_int(b, "relay as backend") != 0;
 
+	l->open = open_to_others(l);
 	l->session.relay_all = !given;
-	if (!given && open_to_others(l))
+	if (!given && l->open)
 		policy_diag_at(d, c->policy, policy_block_place(b), false,
 			"listener '%s' is open to others and says nothing about relaying: add 'relay to example.com' "
 			"(the domains you serve)", policy_block_name(b).ptr);

@@ -25,6 +25,7 @@ struct config_listener {
 	struct net_endpoint endpoint;
 	struct session_config session;
 	size_t backend; /* index */
+	bool open;      /* not only programs of this machine reach it */
 	bool transparent;    /* each connection goes to the server that it was meant for */
 	unsigned per_client; /* connections of one address (IPv6: of one /64) */
 	unsigned connections; /* of the listener in one worker */

@@ -39,6 +39,41 @@ route_build(struct config *c, size_t index, struct policy_diag *d)
 			"SMTP has one reply for all recipients: this has a meaning with 'protocol lmtp' only");
 }
 
+/* Can mail of this listener go to that backend? */
+static bool
+may_go(const struct config *c, const struct config_listener *l, size_t backend)
+{
+	const struct policy_block *b = c->backends[backend].route.block;
+
+	return backend == l->backend || policy_setting_given(b, "for") || policy_routes_to(c->policy, policy_block_name(b));
+}
+
+/* A server that sees our address may well relay for it, so only one that sees the client's can be left to judge. */
+static void
+check_relaying(struct config *c, struct config_listener *l, struct policy_diag *d)
+{
+	const struct policy_block *b = l->session.block;
+
+	if (policy_setting_given(b, "relay for certificates") && policy_setting_int(b, "tls client certificate") == 0)
+		policy_diag_at(d, c->policy, policy_setting_place(b, "relay for certificates"), false,
+			"no client is asked for a certificate: add 'tls client certificate ask'");
+	if (policy_setting_int(b, "relay as backend") == 0)
+		return;
+	l->session.relay_as_backend = true;
+	for (size_t i = 0; i < c->backend_count; i++) {
+		const struct relay_config *r = &c->backends[i].relay;
+
+		if (!may_go(c, l, i) || r->xclient || r->proxy != 0 || r->as_client || r->sink != NULL)
+			continue;
+		l->session.relay_as_backend = false;
+		l->session.relay_all = true; /* for programs of this machine */
+		if (l->open)
+			policy_diag_at(d, c->policy, policy_setting_place(b, "relay as backend"), false,
+				"backend '%s' sees our address instead of the client's, and may relay for it: it needs 'xclient yes', "
+				"'proxy protocol' or 'source client'; or write 'relay to' (the domains you serve)", r->name);
+	}
+}
+
 void
 config_routes(struct config *c, struct policy_diag *d)
 {
@@ -57,5 +92,6 @@ config_routes(struct config *c, struct policy_diag *d)
 		s->routes = c->routes;
 		s->route_count = c->backend_count;
 		s->route = c->listeners[i].backend;
+		check_relaying(c, &c->listeners[i], d);
 	}
 }

@@ -42,6 +42,8 @@ static const struct policy_setting_decl listen_settings[] = {
 	{ "relay to", POLICY_SET_DOMAINS, .repeat = true, .help = "recipient domains that are taken from anybody" },
 	{ "relay for", POLICY_SET_NETS, .repeat = true, .help = "clients that may send to any domain" },
 	{ "relay for authenticated", POLICY_SET_BOOL, .fallback = "no", .help = "who has logged in may send to any domain" },
+	{ "relay for certificates", POLICY_SET_TABLE, .words = user_table, .help = "table from the SHA-256 of a client's certificate, as in tls.client.fingerprint, to a name: he may send to any domain" },
+	{ "relay as backend", POLICY_SET_BOOL, .fallback = "no", .help = "what the backend takes, is taken: it must see the client's own address" },
 	{ "auth", POLICY_SET_ENUM, .fallback = "off", .words = auth_words, .help = "AUTH, passed through to the backend: off, offer, or require before MAIL" },
 	{ "auth plaintext", POLICY_SET_BOOL, .fallback = "no", .help = "AUTH without TLS, too" },
 	{ "auth mechanisms", POLICY_SET_STRING, .list = true, .help = "those of the backend's that are passed on; default: all but EXTERNAL, ANONYMOUS and ...-PLUS" },

@@ -347,7 +347,7 @@ session_rcpt(struct session *s, const struct command *c)
 	s->tx->rcpt = &rcpt;
 	if (s->tx->accepted >= s->config->limits.recipients)
 		refuse_rcpt(s, &rcpt.address, &too_many, "limit");
-	else if (!(s->config->auth.relays && session_authenticated(s)) && !session_may_relay(s->config, &s->ip, &rcpt.address))
+	else if (!session_relays(s, &rcpt.address))
 		refuse_rcpt(s, &rcpt.address, &denied, "relay");
 	else
 		inspect_one_rcpt(s, &rcpt.address);

@@ -2,7 +2,7 @@
  * relaying.c - who may send to whom: settled before any rule, closed by default (RFC 5321 7.8, RFC 2505).
  */
 #include "policy/kit/span.h"
-#include "proxy/session/session.h"
+#include "proxy/session/session_priv.h"
 #include "proxy/smtp/address.h"
 
 /* A local part that asks the next host to route on: user%other@ours, other!user@ours. */
@@ -28,7 +28,7 @@ session_may_relay(const struct session_config *c, const struct sp_ip *ip, const 
 	char text[256];
 	struct sp_span domain;
 
-	if (policy_setting_has_ip(c->block, "relay for", ip))
+	if (c->relay_as_backend || policy_setting_has_ip(c->block, "relay for", ip))
 		return true;
 	if (routes_on(rcpt->local))
 		return false;
@@ -38,4 +38,27 @@ session_may_relay(const struct session_config *c, const struct sp_ip *ip, const 
 		return false;
 	domain = address_domain_fold(rcpt->domain, text);
 	return policy_setting_has_domain(c->block, "relay to", domain);
+}
+
+bool
+session_may_relay_by(const struct session_config *c, struct sp_span fingerprint)
+{
+	return fingerprint.len > 0 && policy_setting_find(c->block, "relay for certificates", fingerprint).ptr != NULL;
+}
+
+/* It need not be vouched for by anybody: its fingerprint says that it is the very one. */
+static bool
+certificate_opens(const struct session *s)
+{
+	struct tls_peer peer;
+
+	return policy_setting_given(s->config->block, "relay for certificates") && session_encrypted(s) &&
+		stream_tls_peer(s->stream, &peer) && session_may_relay_by(s->config, span_str(peer.fingerprint));
+}
+
+bool
+session_relays(const struct session *s, const struct address *rcpt)
+{
+	return (s->config->auth.relays && session_user(s).len > 0) || session_may_relay(s->config, &s->ip, rcpt) ||
+		certificate_opens(s);
 }

@@ -56,6 +56,7 @@ struct session_config {
 	const char *auth_id;     /* how we call ourselves in Authentication-Results: a token, or the hostname */
 	const struct policy *policy;
 	const struct policy_block *block; /* for "relay to" and "relay for" */
+	bool relay_as_backend; /* what the backend takes, is taken: it knows whom it has before it */
 	bool relay_all;   /* what the backend takes, is taken: only from loopback to where the operator said so */
 	const struct session_route *const *routes; /* all backends */
 	size_t route_count, route; /* and the listener's own among them */
@@ -93,6 +94,8 @@ struct session_start {
 	void *arg;
 };
 
+/* Is it a client's certificate that opens "relay for certificates"?  fingerprint: as tls.client.fingerprint has it. */
+bool session_may_relay_by(const struct session_config *c, struct sp_span fingerprint);
 /* May a client at ip send to this recipient on this listener?  Else 550 5.7.1. */
 bool session_may_relay(const struct session_config *c, const struct sp_ip *ip, const struct address *rcpt);
 

@@ -224,6 +224,10 @@ void transaction_reply(struct session *s, int code, const char *enhanced, struct
 /* The recipients that relay late held back go to the backend now; false: a reply has been given. */
 bool envelope_relay_late(struct session *s);
 
+/* ---- relaying.c ---- */
+/* May this client send to this recipient? Else 550 5.7.1. */
+bool session_relays(const struct session *s, const struct address *rcpt);
+
 /* ---- routing.c ---- */
 /* Notes where the transaction goes when this recipient, which all else lets pass, is taken. code 0: it may join; else it is to
  * come again in another transaction. */
