@@ -9,8 +9,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +20,7 @@
 #include <unistd.h>
 
 #include "policy/kit/span.h"
+#include "proxy/master/privilege.h"
 #include "proxy/rt/rt.h"
 
 enum {
@@ -83,7 +82,7 @@ listener_open(const struct config_listener *l)
 		fprintf(stderr, "sallyport: more than %zu listeners\n", master.listener_count);
 		return false;
 	}
-	o->fd = net_listen(&l->endpoint, BACKLOG);
+	o->fd = l->transparent ? net_listen_transparent(&l->endpoint, BACKLOG) : net_listen(&l->endpoint, BACKLOG);
 	if (o->fd < 0) {
 		fprintf(stderr, "sallyport: cannot listen on %s: %s\n", text, strerror(errno));
 		return false;
@@ -134,19 +133,10 @@ listeners_close_unused(const struct config *c)
 static bool
 drop_privileges(const char *user)
 {
-	const struct passwd *pw;
-
 	if (master.dropped || user == NULL || geteuid() != 0)
 		return true;
-	pw = getpwnam(user);
-	if (pw == NULL) {
-		fprintf(stderr, "sallyport: no user named '%s'\n", user);
+	if (!privilege_drop(user, privilege_wanted(master.config)))
 		return false;
-	}
-	if (initgroups(pw->pw_name, pw->pw_gid) != 0 || setgid(pw->pw_gid) != 0 || setuid(pw->pw_uid) != 0) {
-		fprintf(stderr, "sallyport: cannot become user '%s': %s\n", user, strerror(errno));
-		return false;
-	}
 	master.dropped = true;
 	return true;
 }
@@ -340,7 +330,7 @@ reload(void)
 {
 	struct config *old = master.config, *c = load(old->generation + 1);
 
-	if (c == NULL || !listeners_open(c)) {
+	if (c == NULL || !privilege_suffices(c) || !listeners_open(c)) {
 		config_free(&c);
 		listeners_close_unused(old); /* those that were opened before the one that failed */
 		log_message(SP_LOG_ERROR, "reload failed: policy generation %u goes on; the errors are on standard error",
@@ -437,7 +427,7 @@ master_run(const struct master_options *o)
 		fprintf(stderr, "sallyport: cannot open log %s: %s\n", master.config->log, strerror(errno));
 		return 2;
 	}
-	if (!listeners_open(master.config) || !drop_privileges(master.config->user))
+	if (!privilege_suffices(master.config) || !listeners_open(master.config) || !drop_privileges(master.config->user))
 		return 2;
 	limit_process();
 	if (pipe2(master.alive, O_CLOEXEC) != 0 || pipe2(master.ready, O_CLOEXEC | O_NONBLOCK) != 0)

@@ -18,6 +18,7 @@
 #include "policy/kit/span.h"
 #include "proxy/inspect/inspect.h"
 #include "proxy/master/crowd.h"
+#include "proxy/master/original.h"
 #include "proxy/rt/rt.h"
 
 enum {
@@ -60,7 +61,18 @@ struct guest {
 	struct session_start start;
 	bool counted; /* in the crowd, as client */
 	struct sp_ip client;
+	struct original *original;       /* the server that it wanted to reach; null: no transparent listener */
+	struct relay_backend **backends; /* with it among them */
+	bool astray;                     /* there is no server that it could go to */
 };
+
+static void
+guest_free(struct guest *g)
+{
+	original_leave(&g->original);
+	free(g->backends);
+	free(g);
+}
 
 static void
 guest_serve(void *arg)
@@ -73,7 +85,7 @@ guest_serve(void *arg)
 	if (g->counted)
 		crowd_leave(l->crowd, &g->client);
 	worker.sessions--;
-	free(g);
+	guest_free(g);
 }
 
 /* Behind a proxy all connections have one peer, so they are counted by the client that it names. */
@@ -83,6 +95,10 @@ guest_admit(void *arg, const struct sp_ip *client)
 	struct guest *g = arg;
 	struct listener *l = g->listener;
 
+	if (g->astray)
+		return (struct session_refusal){ "4.4.1", "the server that you want cannot be reached, try again later" };
+	if (g->counted) /* it was another client until now */
+		crowd_leave(l->crowd, &g->client);
 	g->client = *client;
 	g->counted = true;
 	if (crowd_enter(l->crowd, client) > l->config->per_client)
@@ -90,6 +106,30 @@ guest_admit(void *arg, const struct sp_ip *client)
 	if (l->connections > l->config->connections)
 		return (struct session_refusal){ "4.3.2", "too many connections, try again later" };
 	return (struct session_refusal){ NULL, NULL };
+}
+
+/* On a transparent listener the backend is where the client wanted to go; that can be no other address of the listener itself,
+ * which would be a loop. */
+static bool
+guest_original(struct guest *g, int fd)
+{
+	const struct listener *l = g->listener;
+	const struct config *c = worker.config;
+	struct sp_ip ip;
+	uint16_t port;
+
+	net_local(fd, &ip, &port);
+	if (ip.family == 0 || (port == net_local_port(l->fd) && net_is_own(&ip)))
+		return false;
+	g->original = original_enter(&c->backends[l->config->backend].relay, &ip, port);
+	g->backends = calloc(c->backend_count + 1, sizeof(*g->backends));
+	if (g->original == NULL || g->backends == NULL)
+		return false;
+	memcpy(g->backends, worker.backends, c->backend_count * sizeof(*g->backends));
+	g->backends[l->config->backend] = original_backend(g->original);
+	g->start.backend = original_backend(g->original);
+	g->start.backends = g->backends;
+	return true;
 }
 
 static void
@@ -109,6 +149,7 @@ client_start(struct listener *l, int fd, struct sp_ip ip, uint16_t port)
 	g->listener = l;
 	g->start = (struct session_start){ .config = &l->config->session, .backend = l->backend, .ip = ip,
 		.backends = worker.backends, .port = port, .admit = guest_admit, .arg = g };
+	g->astray = l->config->transparent && !guest_original(g, fd);
 	l->connections++;
 	worker.sessions++;
 	if (co_start(guest_serve, g, NULL) == SP_OK)
@@ -116,7 +157,7 @@ client_start(struct listener *l, int fd, struct sp_ip ip, uint16_t port)
 	l->connections--;
 	worker.sessions--;
 	stream_free(&g->stream);
-	free(g);
+	guest_free(g);
 }
 
 /* Out of descriptors: the spare one lets us take and drop one client instead of spinning on it. */
@@ -247,6 +288,7 @@ sweep(void *arg)
 	(void)arg;
 	for (size_t i = 0; i < worker.config->backend_count; i++)
 		relay_backend_sweep(worker.backends[i]);
+	originals_sweep();
 	if (!worker.leaving)
 		(void)co_start(probe_backends, NULL, NULL);
 }
@@ -307,6 +349,7 @@ close_all(void)
 		crowd_free(&worker.listeners[i].crowd);
 	for (size_t i = 0; i < worker.config->backend_count; i++)
 		relay_backend_free(&worker.backends[i]);
+	originals_free();
 	rt_watch_free(&worker.alive);
 	free(worker.listeners);
 	free(worker.backends);

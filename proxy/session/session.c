@@ -329,7 +329,7 @@ session_restart(struct session *s, bool anew)
 			return;
 		starttls_facts(s);
 	}
-	inspect_auth(s->inspect, span_str(s->given.login), SPAN_LIT(""));
+	inspect_auth(s->inspect, span_str(s->login.user), span_str(s->login.mechanism));
 	if (anew)
 		greet(s);
 	else
