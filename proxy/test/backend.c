@@ -22,6 +22,7 @@ struct visit {
 	struct fake_backend *backend;
 	struct stream *stream;
 	bool over;
+	struct buf chunks;  /* of a message that comes by BDAT */
 	bool challenged;    /* the last reply was 334: the next line is an answer to it */
 	bool lmtp;          /* it was greeted with LHLO */
 	size_t rcpts;       /* of the transaction, that were taken */
@@ -304,6 +305,48 @@ serve_data(struct visit *v)
 	buf_fini(&message);
 }
 
+/* The octets of a chunk; false: they did not come. */
+static bool
+read_chunk(struct visit *v, uint64_t left)
+{
+	while (left > 0) {
+		struct sp_span in = stream_input(v->stream);
+
+		in = span_head(in, left < in.len ? (size_t)left : in.len);
+		buf_add(&v->chunks, in);
+		stream_consume(v->stream, in.len);
+		left -= in.len;
+		if (left > 0 && stream_fill(v->stream, visit_deadline(v)) != SP_OK)
+			return false;
+	}
+	transcript_add(&v->backend->transcript, "B<", SPAN_LIT("(chunk)\r\n"));
+	return true;
+}
+
+/* BDAT octets [LAST]: with LAST it is the dot. What is kept are the octets as they came. */
+static void
+serve_bdat(struct visit *v, struct sp_span line)
+{
+	struct sp_span words = span_from(line, 5);
+	size_t end = span_find(words, ' ');
+	bool last = end < words.len;
+	uint64_t octets;
+
+	if (v->chunks.max == 0) {
+		buf_init(&v->chunks, MESSAGE_MAX);
+		buf_add_str(&v->chunks, "\r\n"); /* as read_message() does */
+	}
+	if (span_to_u64(span_head(words, end), MESSAGE_MAX, &octets) != SP_OK || !read_chunk(v, octets)) {
+		v->over = true;
+	} else if (last) {
+		end_data(v, &v->chunks);
+		buf_fini(&v->chunks);
+		v->chunks.max = 0;
+	} else if (!tricked(v, "BDAT", line)) {
+		visit_reply(v, SPAN_LIT("250 2.0.0 go on"));
+	}
+}
+
 static void
 serve_ehlo(struct visit *v)
 {
@@ -339,11 +382,18 @@ serve_line(struct visit *v, struct sp_span line)
 		serve_data(v);
 		return;
 	}
+	if (span_ieq(verb, SPAN_LIT("BDAT"))) {
+		serve_bdat(v, line);
+		return;
+	}
 	if (tricked(v, when, line))
 		return;
 	v->rcpts += span_ieq(verb, SPAN_LIT("RCPT"));
-	if (span_ieq(verb, SPAN_LIT("MAIL")) || span_ieq(verb, SPAN_LIT("RSET")))
+	if (span_ieq(verb, SPAN_LIT("MAIL")) || span_ieq(verb, SPAN_LIT("RSET"))) {
 		v->rcpts = 0;
+		buf_fini(&v->chunks);
+		v->chunks.max = 0;
+	}
 	if (span_ieq(verb, SPAN_LIT("EHLO")) || span_ieq(verb, SPAN_LIT("LHLO"))) {
 		v->lmtp = span_ieq(verb, SPAN_LIT("LHLO"));
 		serve_ehlo(v);
@@ -376,6 +426,7 @@ visit_serve(void *arg)
 	*v->self = v->next;
 	if (v->next != NULL)
 		v->next->self = v->self;
+	buf_fini(&v->chunks);
 	stream_free(&v->stream);
 	free(v);
 }
