@@ -53,6 +53,16 @@ client_open(struct session *s)
 	return true;
 }
 
+/* It is not guessed at what the peer may have meant (CASES Y01). */
+void
+session_stray_header(struct session *s, const struct command *c)
+{
+	(void)c;
+	session_reply(s, 500, "5.5.2", "no PROXY header is expected from you");
+	s->done = true;
+	s->end = "proxy-line";
+}
+
 bool
 session_may_xclient(const struct session *s)
 {

@@ -151,6 +151,8 @@ void session_restart(struct session *s, bool anew);
 /* ---- client.c ---- */
 /* Who has connected to what; waits for a PROXY header where one is due. False: the connection is over, without a word. */
 bool client_open(struct session *s);
+/* A PROXY header from a peer that may not speak for others. */
+void session_stray_header(struct session *s, const struct command *c);
 /* Is XCLIENT offered to this peer? */
 bool session_may_xclient(const struct session *s);
 /* Notes the HELO name: the one that XCLIENT gave, else this. */

@@ -26,6 +26,7 @@ static const struct {
 	{ "AUTH", COMMAND_AUTH },
 	{ "BDAT", COMMAND_BDAT },
 	{ "XCLIENT", COMMAND_XCLIENT },
+	{ "PROXY", COMMAND_PROXY },
 	{ "GET", COMMAND_HTTP },
 	{ "POST", COMMAND_HTTP },
 	{ "CONNECT", COMMAND_HTTP },
