@@ -86,6 +86,12 @@ remove_certificate(void **state)
 	return 0;
 }
 
+static struct tls_context *
+context_of(const char *cert, const char *key, char *err, size_t err_size)
+{
+	return tls_server_new(&(struct tls_server){ .pairs = &(struct tls_pair){ cert, key }, .count = 1 }, err, err_size);
+}
+
 static void
 test_context_errors_name_the_file(void **state)
 {
@@ -93,13 +99,13 @@ test_context_errors_name_the_file(void **state)
 	char err[256];
 
 	(void)state;
-	assert_null(tls_context_new("/nonexistent/cert", key_file, err, sizeof(err)));
+	assert_null(context_of("/nonexistent/cert", key_file, err, sizeof(err)));
 	assert_non_null(strstr(err, "/nonexistent/cert: "));
-	assert_null(tls_context_new(cert_file, "/nonexistent/key", err, sizeof(err)));
+	assert_null(context_of(cert_file, "/nonexistent/key", err, sizeof(err)));
 	assert_non_null(strstr(err, "/nonexistent/key: "));
-	assert_null(tls_context_new(cert_file, other_file, err, sizeof(err)));
+	assert_null(context_of(cert_file, other_file, err, sizeof(err)));
 	assert_non_null(strstr(err, other_file));
-	c = tls_context_new(cert_file, key_file, err, sizeof(err));
+	c = context_of(cert_file, key_file, err, sizeof(err));
 	assert_non_null(c);
 	tls_context_free(&c);
 	assert_null(c);
@@ -126,7 +132,7 @@ set_up(void **state)
 	assert_int_equal(rt_init(), SP_OK);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
 	server = stream_new(fds[0]);
-	context = tls_context_new(cert_file, key_file, err, sizeof(err));
+	context = context_of(cert_file, key_file, err, sizeof(err));
 	assert_non_null(context);
 	client.fd = fds[1];
 	client.wait = rt_fd_new(fds[1]);
