@@ -145,6 +145,16 @@ add_field(struct apply *a, struct sp_span name, struct sp_span value)
 }
 
 static enum sp_status
+add_completions(struct apply *a)
+{
+	enum sp_status st = SP_OK;
+
+	for (const struct completion *c = a->tx->completions; c != NULL && st == SP_OK; c = c->next)
+		st = add_field(a, c->name, c->value);
+	return st;
+}
+
+static enum sp_status
 add_added(struct apply *a)
 {
 	enum sp_status st = SP_OK;
@@ -233,6 +243,8 @@ room(const struct apply *a)
 
 	for (const struct edit *e = a->tx->edits.first; e != NULL; e = e->next)
 		count++;
+	for (const struct completion *c = a->tx->completions; c != NULL; c = c->next)
+		count++;
 	return count;
 }
 
@@ -245,6 +257,8 @@ compose(struct apply *a, struct sp_span trace)
 		st = add_results(a);
 	if (st == SP_OK)
 		st = add_trace(a, trace);
+	if (st == SP_OK)
+		st = add_completions(a);
 	if (st == SP_OK && a->edits)
 		st = add_added(a);
 	a->final.ours = a->final.count;

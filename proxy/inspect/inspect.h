@@ -93,6 +93,11 @@ struct inspect_output {
 };
 enum sp_status inspect_apply(struct inspect *i, struct sp_span trace, struct inspect_output *ret);
 
+/* The value of the field of that name, unfolded, index of them standing above it. False: there is none; *ret null: no memory. */
+bool inspect_field(struct inspect *i, struct sp_span name, size_t index, struct sp_span *ret);
+/* Before inspect_apply(): puts a field below our trace field. SP_SYSTEM: no memory; SP_INVALID: it cannot be written. */
+enum sp_status inspect_complete(struct inspect *i, struct sp_span name, struct sp_span value);
+
 /* What filters have stated so far (RFC 8601), in the order of the file. SP_NONE past the last. */
 enum sp_status inspect_result(const struct inspect *i, size_t index, struct sp_auth_result *ret);
 /* All of it as the value of an Authentication-Results field, folded. {null, 0}: nothing was stated, or no memory. */

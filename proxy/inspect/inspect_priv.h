@@ -140,6 +140,12 @@ struct unstuff {
 	struct data_unstuff line;
 };
 
+/* A field that the message lacked (RFC 6409 section 8). */
+struct completion {
+	struct completion *next;
+	struct sp_span name, value;
+};
+
 /* The message as it goes on, but for its dots. */
 struct final {
 	struct transaction *tx;
@@ -175,6 +181,7 @@ struct transaction {
 
 	struct result *results;
 	struct edits edits;
+	struct completion *completions;
 	struct buf head, edit_note;
 	struct final *final;    /* while on_final runs: nothing can be edited but on top */
 

@@ -148,6 +148,8 @@ session_mail(struct session *s, const struct command *c)
 	if (!session_auth_ready(s))
 		return;
 	e = parse_mail(s, c, &mail);
+	if (e.code == 0)
+		e = submission_check_sender(s, &mail.address);
 	if (e.code != 0) {
 		session_error(s, e.code, e.enhanced, e.text);
 		return;

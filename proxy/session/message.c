@@ -96,7 +96,7 @@ upload_deliver(struct upload *u)
 	struct sp_span trace = trace_header(s);
 	enum relay_outcome outcome;
 
-	if (trace.len == 0 || inspect_apply(s->inspect, trace, &out) != SP_OK) {
+	if (trace.len == 0 || submission_complete(s) != SP_OK || inspect_apply(s->inspect, trace, &out) != SP_OK) {
 		if (co_cancelled()) /* while a filter was signing */
 			transaction_reply(s, 451, "4.3.2", SPAN_LIT("closing for maintenance, try again later"), "drain");
 		else
@@ -143,6 +143,8 @@ upload_judge(struct upload *u)
 	struct command_error fault = upload_fault(u);
 	struct policy_verdict v;
 
+	if (fault.code == 0)
+		fault = submission_check_message(s);
 	if (fault.code == 0 && spool_seal(u->spool) != SP_OK)
 		fault = (struct command_error){ 452, "4.3.1", "not enough disk space, try again later" };
 	if (fault.code != 0) {

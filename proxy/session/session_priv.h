@@ -212,6 +212,14 @@ size_t session_line_max(const struct session *s);
 /* Another client has the connection. */
 void session_auth_forget(struct session *s);
 
+/* ---- submission.c ---- */
+/* May the user send as that? code 0: yes. */
+struct command_error submission_check_sender(const struct session *s, const struct address *sender);
+/* The same of the addresses in the message's header. */
+struct command_error submission_check_message(struct session *s);
+/* Puts in what the message lacks. Not SP_OK: it must not go on. */
+enum sp_status submission_complete(struct session *s);
+
 /* ---- envelope.c ---- */
 void session_mail(struct session *s, const struct command *c);
 void session_rcpt(struct session *s, const struct command *c);
