@@ -1,7 +1,7 @@
 /*
  * account.c - the one line that each connection and each transaction ends in (P11).
  */
-#include "proxy/session/session_priv.h"
+#include "proxy/session/upload.h"
 
 #include <stdio.h>
 
@@ -104,6 +104,8 @@ log_backend(const struct session *s)
 	log_text("qid", f != NULL ? f->queue_id : SPAN_LIT(""));
 	if (f == NULL)
 		return;
+	if (f->completed)
+		log_text("completed", SPAN_LIT("crlf"));
 	if (f->tls != NULL)
 		log_text("backend_tls", span_str(f->tls));
 	if (f->fault != NULL)
@@ -133,6 +135,8 @@ account_transaction(const struct session *s)
 	log_text("msgid", inspect_message_id(s->inspect));
 	log_int("size", tx->octets);
 	log_spaced(tx);
+	if (tx->upload != NULL && tx->upload->chunks.chunks > 0)
+		log_int("chunks", (int64_t)tx->upload->chunks.chunks);
 	log_results(s);
 	log_notes(s);
 	log_text("verdict", span_str(tx->outcome));
