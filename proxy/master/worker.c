@@ -275,11 +275,17 @@ end_of_round(void *arg)
 /* ---- the worker ----------------------------------------------------------------------------- */
 
 static void
-probe_backends(void *arg)
+probe_backend(void *arg)
 {
-	(void)arg;
+	relay_backend_probe(arg, PROBE_AGE_MS);
+}
+
+/* Each by itself: one that does not answer must not keep the others' state old. */
+static void
+probe_backends(void)
+{
 	for (size_t i = 0; i < worker.config->backend_count; i++)
-		relay_backend_probe(worker.backends[i], PROBE_AGE_MS);
+		(void)co_start(probe_backend, worker.backends[i], NULL);
 }
 
 static void
@@ -290,7 +296,7 @@ sweep(void *arg)
 		relay_backend_sweep(worker.backends[i]);
 	originals_sweep();
 	if (!worker.leaving)
-		(void)co_start(probe_backends, NULL, NULL);
+		probe_backends();
 }
 
 static void
@@ -399,7 +405,7 @@ worker_run(const struct worker_start *start)
 	unblock_signals();
 	rt_on_idle(end_of_round, NULL);
 	rt_every(SWEEP_MS, sweep, NULL);
-	(void)co_start(probe_backends, NULL, NULL);
+	probe_backends();
 	tell_ready(start->ready);
 	rt_run();
 	tell_dns();

@@ -157,13 +157,14 @@ relay_backend_offer(const struct relay_backend *b)
 void
 relay_backend_probe(struct relay_backend *b, int64_t max_age_ms)
 {
-	int64_t deadline = rt_deadline(PROBE_MS);
+	int64_t deadline = rt_deadline(PROBE_MS), began = rt_now_ms();
+	enum relay_fault fault;
 	struct answer why;
 	struct conn *c = NULL;
 
-	if (b->config.sink != NULL || rt_now_ms() < b->quiet_until)
+	if (b->config.sink != NULL || b->config.maintenance || rt_now_ms() < b->quiet_until)
 		return;
-	if (b->offer.known && rt_now_ms() - b->asked_ms < max_age_ms)
+	if (b->offer.known && !b->spared && rt_now_ms() - b->asked_ms < max_age_ms)
 		return;
 	if (b->probing) {
 		(void)rt_event_wait(&b->probed, deadline);
@@ -171,7 +172,12 @@ relay_backend_probe(struct relay_backend *b, int64_t max_age_ms)
 	}
 	b->probing = true;
 	answer_init(&why);
-	if (backend_open(&(struct opening){ b, NULL, deadline, &why }, &c) != FAULT_NONE)
+	fault = backend_open(&(struct opening){ b, NULL, deadline, &why }, &c);
+	if (fault == FAULT_NONE)
+		health_probed(b, rt_now_ms() - began);
+	else
+		health_failed(b, fault);
+	if (fault != FAULT_NONE)
 		b->quiet_until = rt_deadline(PROBE_HOLD_MS);
 	else if (introduce_binds(&b->config))
 		conn_quit(&c);

@@ -124,6 +124,7 @@ static enum relay_fault
 batch_reply(struct relay *r, enum verb verb, struct rcpt *rcpt, int64_t limit_ms)
 {
 	const struct relay_timeouts *t = &r->backend->config.timeouts;
+	int64_t began = rt_now_ms();
 	enum relay_fault fault = relay_await(r, verb == VERB_RCPT ? t->rcpt : t->mail, limit_ms);
 	int class;
 
@@ -141,6 +142,7 @@ batch_reply(struct relay *r, enum verb verb, struct rcpt *rcpt, int64_t limit_ms
 		rcpt->code = r->answer.code;
 		return FAULT_NONE;
 	}
+	health_answered(r->backend, r->answer.code, rt_now_ms() - began);
 	r->mail_answered = true;
 	r->open = class == 2;
 	r->failed = !r->open;

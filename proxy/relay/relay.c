@@ -149,6 +149,7 @@ relay_fail(struct relay *r, enum relay_fault fault)
 {
 	r->failed = true;
 	r->facts.fault = fault_word(fault);
+	health_failed(r->backend, fault);
 	if (fault != FAULT_EXTENSION)
 		conn_free(&r->conn);
 }

@@ -31,6 +31,9 @@ struct relay_config {
 	                                 * with Return-Path and Delivered-To put in front; or null */
 	size_t pool;                    /* idle connections kept, default 20; 0: none are kept over sessions */
 	int64_t pool_idle_ms;           /* default 30 s */
+	bool maintenance;               /* it gets nothing, not even probes */
+	unsigned max_failures;          /* in a row, above which it is spared; 0: none */
+	int64_t high_latency_ms;        /* the same for how long it takes to answer */
 	bool lmtp;                      /* RFC 2033: LHLO, and after the dot a reply for each recipient */
 	enum { RELAY_TLS_OFF, RELAY_TLS_MAY, RELAY_TLS_REQUIRE } tls; /* MAY: where it is offered */
 	bool tls_implicit;              /* TLS before the banner (RFC 8314), unless OFF */
@@ -69,6 +72,9 @@ relay_offers(const struct relay_offer *o, enum extension e)
 struct relay_offer relay_backend_offer(const struct relay_backend *b);
 /* Asks now, if not known or older than max_age_ms; a failure leaves what was known. Suspends. */
 void relay_backend_probe(struct relay_backend *b, int64_t max_age_ms);
+
+/* Why it should get no mail now; null: it can have it. */
+const char *relay_backend_spared(const struct relay_backend *b);
 
 /* A reply fit for the client: class as the backend's or 451; text clean, "\n" between lines, in the relay's memory
  * until the next call. */

@@ -115,7 +115,21 @@ struct relay_backend {
 	size_t relays;
 	const char *tls_error; /* why the last handshake failed, or null */
 	uint64_t filed; /* messages in the sink */
+	bool spared;        /* it is not well, see health.c */
+	unsigned failures;  /* in a row */
+	int64_t latency_ms; /* smoothed */
 };
+
+/* ---- health.c: how it fares ---- */
+
+/* Something went wrong at it. */
+void health_failed(struct relay_backend *b, enum relay_fault fault);
+/* It answered MAIL so, and took so long over it. */
+void health_answered(struct relay_backend *b, int code, int64_t ms);
+/* So long it took over the final dot. */
+void health_took(struct relay_backend *b, int64_t ms);
+/* A probe was greeted; so long did that take. */
+void health_probed(struct relay_backend *b, int64_t ms);
 
 /* Connects to the first address that greets us, in the client's name where that is asked for. On failure why says what the
  * client is told. */

@@ -288,6 +288,7 @@ send_outcome(struct relay *r, const struct relay_message *m)
 	r->facts.dot_ns = rt_now_ns();
 	fault = dot_reply(r, m->reply_deadline_ms);
 	r->facts.reply_ns = rt_now_ns();
+	health_took(r->backend, (r->facts.reply_ns - r->facts.dot_ns) / 1000000);
 	if (fault != FAULT_NONE) {
 		relay_fail(r, fault);
 		return fault == FAULT_BUSY ? RELAY_ANSWERED : RELAY_UNKNOWN;

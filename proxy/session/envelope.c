@@ -165,6 +165,12 @@ session_mail(struct session *s, const struct command *c)
 		transaction_end(s);
 		return;
 	}
+	e = session_backend_spared(s);
+	if (e.code != 0) {
+		transaction_reply(s, e.code, e.enhanced, span_str(e.text), "backend");
+		transaction_end(s);
+		return;
+	}
 	s->state = STATE_MAIL;
 	session_reply(s, 250, "2.1.0", "ok");
 }
@@ -195,12 +201,12 @@ refuse_rcpt(struct session *s, const struct address *rcpt, const struct command_
 	refused_rcpt(s, rcpt, "");
 }
 
-/* It is not refused: its turn comes in a transaction of its own. */
+/* It is not refused: its turn comes later, or in a transaction of its own. */
 static void
 postpone_rcpt(struct session *s, const struct address *rcpt, const struct command_error *e)
 {
 	inspect_rcpt_result(s->inspect, false);
-	refuse_rcpt(s, rcpt, e, "route");
+	refuse_rcpt(s, rcpt, e, strcmp(e->enhanced, "4.3.2") == 0 ? "backend" : "route");
 	s->bad_recipients--;
 }
 

@@ -13,6 +13,13 @@
 
 enum { DOMAIN_MAX = 256 };
 
+/* A listener's own may be another for each client ("transparent"). */
+static struct relay_backend *
+backend_of(const struct session *s, size_t route)
+{
+	return route == s->config->route ? s->backend : s->backends[route];
+}
+
 /* The backend that serves the domain; the first in the file counts. */
 static size_t
 route_of_domain(const struct session *s, struct sp_span domain)
@@ -42,12 +49,43 @@ route_of(const struct session *s, const struct address *rcpt)
 	return route_of_domain(s, rcpt->domain);
 }
 
+static struct command_error
+spared(const struct session *s, size_t route)
+{
+	const char *text = relay_backend_spared(backend_of(s, route));
+
+	return text == NULL ? (struct command_error){ 0, NULL, NULL } : (struct command_error){ 451, "4.3.2", text };
+}
+
+/* Can mail of this listener go there? */
+static bool
+may_go(const struct session *s, size_t route)
+{
+	const struct session_config *c = s->config;
+	const struct policy_block *b = c->routes[route]->block;
+
+	return route == c->route || policy_setting_given(b, "for") ||
+		policy_routes_to(c->policy, policy_block_name(b));
+}
+
+struct command_error
+session_backend_spared(const struct session *s)
+{
+	for (size_t i = 0; i < s->config->route_count; i++)
+		if (i != s->config->route && may_go(s, i))
+			return (struct command_error){ 0, NULL, NULL };
+	return spared(s, s->config->route);
+}
+
 struct command_error
 session_route(struct session *s, const struct address *rcpt)
 {
 	struct transaction *tx = s->tx;
 	size_t route = route_of(s, rcpt);
+	struct command_error e = spared(s, route);
 
+	if (e.code != 0)
+		return e;
 	if (tx->accepted > 0 && tx->routed && route != tx->route)
 		return (struct command_error){ 451, "4.3.0", "in another transaction, please" };
 	if (tx->accepted > 0 && s->config->routes[route]->alone)
@@ -69,7 +107,7 @@ session_relay(struct session *s)
 	if (s->relay != NULL && s->relay_route != route)
 		relay_free(&s->relay);
 	if (s->relay == NULL)
-		s->relay = relay_new(s->backends[route]);
+		s->relay = relay_new(backend_of(s, route));
 	s->relay_route = route;
 	return s->relay;
 }
@@ -97,17 +135,6 @@ session_results(struct session *s)
 }
 
 /* ---- what they offer -------------------------------------------------------------------------- */
-
-/* Can mail of this listener go there? */
-static bool
-may_go(const struct session *s, size_t route)
-{
-	const struct session_config *c = s->config;
-	const struct policy_block *b = c->routes[route]->block;
-
-	return route == c->route || policy_setting_given(b, "for") ||
-		policy_routes_to(c->policy, policy_block_name(b));
-}
 
 static void
 offer_narrow(struct relay_offer *to, const struct relay_offer *by)

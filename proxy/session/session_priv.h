@@ -242,6 +242,9 @@ bool session_relays(const struct session *s, const struct address *rcpt);
 /* Notes where the transaction goes when this recipient, which all else lets pass, is taken. code 0: it may join; else it is to
  * come again in another transaction. */
 struct command_error session_route(struct session *s, const struct address *rcpt);
+/* At MAIL: is the one backend that this session's mail can go to not to have any now? code 0: it is, or there are several, and
+ * session_route() tells. */
+struct command_error session_backend_spared(const struct session *s);
 /* The relay to that backend, made if need be; null: no memory. */
 struct relay *session_relay(struct session *s);
 /* After relay_send(): where recipients were answered one by one and not alike, notes it and logs each of them. */
