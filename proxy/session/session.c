@@ -322,7 +322,6 @@ enter(struct session *s)
 void
 session_restart(struct session *s, bool anew)
 {
-	session_auth_forget(s);
 	if (anew) {
 		inspect_free(&s->inspect);
 		if (!enter(s))
