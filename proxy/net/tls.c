@@ -310,23 +310,52 @@ early_end(struct stream *s)
 	return socket != NULL;
 }
 
+/* As far as the handshake goes without waiting for the peer. The queue of errors and errno are the thread's, so
+ * both are read here. */
+struct shake {
+	struct tls *tls;
+	enum sp_status status;
+	int want;
+};
+
+static void
+tls_shake(void *arg)
+{
+	struct shake *k = arg;
+
+	ERR_clear_error();
+	errno = 0;
+	k->status = tls_result(k->tls, SSL_do_handshake(k->tls->ssl), &k->want);
+}
+
+/* Where the key's work is long another thread does it, and this session alone waits. */
 static enum sp_status
-tls_handshake(struct stream *s, int64_t deadline_ms)
+tls_shake_somewhere(struct shake *k, bool slow)
+{
+	enum sp_status st = SP_OK;
+
+	if (slow)
+		st = rt_blocking(tls_shake, k);
+	else
+		tls_shake(k);
+	return st == SP_OK ? k->status : st;
+}
+
+static enum sp_status
+tls_handshake(struct stream *s, bool slow, int64_t deadline_ms)
 {
 	struct tls *t = s->state;
+	struct shake k = { .tls = t };
 	enum sp_status st;
-	int want;
 
 	do {
-		ERR_clear_error();
-		errno = 0;
-		st = tls_result(t, SSL_do_handshake(t->ssl), &want);
+		st = tls_shake_somewhere(&k, slow);
 		if (st != IO_WAIT)
 			break;
-		if (t->early && want == CO_READ)
+		if (t->early && k.want == CO_READ)
 			st = early_end(s) ? SP_OK : SP_SYSTEM;
 		else
-			st = rt_fd_wait(s->wait, want, deadline_ms);
+			st = rt_fd_wait(s->wait, k.want, deadline_ms);
 	} while (st == SP_OK);
 	if (st == SP_OK && t->early)
 		st = SP_INVALID; /* it cannot be done without an answer to ours */
@@ -347,7 +376,7 @@ tls_start(struct stream *s, const struct tls_context *c, bool server, int64_t de
 	st = stream_flush(s, deadline_ms);
 	if (st == SP_OK)
 		st = tls_begin(s, c, server);
-	return st == SP_OK ? tls_handshake(s, deadline_ms) : st;
+	return st == SP_OK ? tls_handshake(s, c->slow, deadline_ms) : st;
 }
 
 enum sp_status
@@ -374,7 +403,7 @@ stream_tls_accept_first(struct stream *s, struct tls_context *server, int64_t de
 	if (st == SP_OK && !early_begin(s->state, early))
 		st = SP_SYSTEM;
 	stream_consume(s, early.len);
-	return st == SP_OK ? tls_handshake(s, deadline_ms) : st;
+	return st == SP_OK ? tls_handshake(s, server->slow, deadline_ms) : st;
 }
 
 /* ---- what one may ask --------------------------------------------------------------------------- */

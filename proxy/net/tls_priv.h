@@ -18,6 +18,7 @@ struct tls_context {
 	SSL_CTX *pairs[TLS_PAIRS]; /* each holds one certificate with its key and chain */
 	size_t count;
 	bool first[TLS_PAIRS];     /* those that ctx has itself */
+	bool slow;                 /* a key whose work would hold up all others of this process */
 	char *name;                /* of the server to whom we connect, or null */
 	unsigned char pins[TLS_PINS][TLS_DIGEST];
 	size_t pin_count;

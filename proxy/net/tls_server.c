@@ -122,6 +122,13 @@ set_first(struct tls_context *c, const struct tls_pair *pairs, char *err, size_t
 	return true;
 }
 
+/* A signature of RSA-2048 takes 0.4 ms, of ECDSA far less; of RSA-4096 it takes 5 ms. */
+static bool
+is_slow(const EVP_PKEY *key)
+{
+	return EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA && EVP_PKEY_get_bits(key) > 2048;
+}
+
 static bool
 read_pairs(struct tls_context *c, const struct tls_server *from, char *err, size_t err_size)
 {
@@ -130,6 +137,7 @@ read_pairs(struct tls_context *c, const struct tls_server *from, char *err, size
 		if (c->pairs[i] == NULL || !tls_pair_read(c->pairs[i], &from->pairs[i], err, err_size))
 			return false;
 		c->count++;
+		c->slow |= is_slow(SSL_CTX_get0_privatekey(c->pairs[i]));
 	}
 	return set_first(c, from->pairs, err, err_size);
 }

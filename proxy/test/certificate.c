@@ -12,7 +12,7 @@
 
 #include "proxy/test/play.h"
 
-enum { DAY_SECONDS = 86400, RSA_BITS = 2048, PATH = 512, HOSTS = 1024 };
+enum { DAY_SECONDS = 86400, RSA_BITS = 2048, LARGE_BITS = 4096, PATH = 512, HOSTS = 1024 };
 
 /* ---- files ---------------------------------------------------------------------------------- */
 
@@ -123,7 +123,7 @@ sign(X509 *cert, EVP_PKEY *key, const struct scene_certificate *c, const char *f
 bool
 certificate_make(const char *folder, const struct scene_certificate *c)
 {
-	EVP_PKEY *key = c->rsa ? EVP_RSA_gen(RSA_BITS) : EVP_EC_gen("P-256");
+	EVP_PKEY *key = c->rsa ? EVP_RSA_gen(c->large ? LARGE_BITS : RSA_BITS) : EVP_EC_gen("P-256");
 	X509 *cert = X509_new();
 	bool ok = key != NULL && cert != NULL && fill_in(cert, key, c) && sign(cert, key, c, folder) &&
 		write_both(folder, c->name, key, cert);

@@ -5,7 +5,7 @@
  *   fails "TEXT"          the scene passes if it fails for this reason: for tests of the runner
  *   clock N               dns { NAME TYPE [many N] VALUE ... }              backend { on WHEN [MATCH] ACTION ... }
  *   client [from IP] [chunks N,N...] { C: ... S: ... }      expect ...
- *   certificate NAME "HOST,HOST" [rsa] [expired] [by NAME]
+ *   certificate NAME "HOST,HOST" [rsa [large]] [expired] [by NAME]
  *   file "NAME" { ... }   beside the policy                       options "--shadow"   for the gateway
  */
 #include <stdlib.h>
@@ -285,10 +285,12 @@ parse_certificate(struct reader *r)
 	while (reader_word(r, &word, &quoted) && word.len > 0) {
 		if (span_eq(word, SPAN_LIT("rsa")))
 			c->rsa = true;
+		else if (span_eq(word, SPAN_LIT("large")))
+			c->large = true;
 		else if (span_eq(word, SPAN_LIT("expired")))
 			c->expired = true;
 		else if (!span_eq(word, SPAN_LIT("by")) || !reader_word(r, &c->by, &quoted))
-			return reader_fail(r, r->line, "rsa, expired or by NAME is expected");
+			return reader_fail(r, r->line, "rsa, large, expired or by NAME is expected");
 	}
 	s->certificate_count++;
 	return true;

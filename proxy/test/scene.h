@@ -86,10 +86,10 @@ struct scene_file {
 	struct sp_span name, text;
 };
 
-/* "certificate NAME "host,host" [rsa] [expired] [by NAME]": NAME.pem and NAME.key in the folder. */
+/* "certificate NAME "host,host" [rsa [large]] [expired] [by NAME]": NAME.pem and NAME.key in the folder. */
 struct scene_certificate {
 	struct sp_span name, hosts, by; /* by: who signs; empty: itself */
-	bool rsa, expired;
+	bool rsa, large, expired; /* rsa: 2048 bits, large: 4096 */
 };
 
 struct expectation {

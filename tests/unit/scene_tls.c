@@ -19,14 +19,14 @@
 
 static char folder[] = "/tmp/scene_tls.XXXXXX";
 
-/* name, hosts, by, rsa, expired */
+/* name, hosts, by, rsa, large, expired */
 static const struct scene_certificate made[] = {
-	{ SPAN_LIT("ca"), SPAN_LIT("ca.example"), { NULL, 0 }, false, false },
-	{ SPAN_LIT("ecdsa"), SPAN_LIT("mx.example.com,smtp.example.com"), { NULL, 0 }, false, false },
-	{ SPAN_LIT("rsa"), SPAN_LIT("mx.example.com"), { NULL, 0 }, true, false },
-	{ SPAN_LIT("net"), SPAN_LIT("mx.example.net"), SPAN_LIT("ca"), true, false },
-	{ SPAN_LIT("wild"), SPAN_LIT("*.example.org"), { NULL, 0 }, false, false },
-	{ SPAN_LIT("old"), SPAN_LIT("old.example.net"), SPAN_LIT("ca"), false, true },
+	{ SPAN_LIT("ca"), SPAN_LIT("ca.example"), { NULL, 0 }, false, false, false },
+	{ SPAN_LIT("ecdsa"), SPAN_LIT("mx.example.com,smtp.example.com"), { NULL, 0 }, false, false, false },
+	{ SPAN_LIT("rsa"), SPAN_LIT("mx.example.com"), { NULL, 0 }, true, false, false },
+	{ SPAN_LIT("net"), SPAN_LIT("mx.example.net"), SPAN_LIT("ca"), true, false, false },
+	{ SPAN_LIT("wild"), SPAN_LIT("*.example.org"), { NULL, 0 }, false, false, false },
+	{ SPAN_LIT("old"), SPAN_LIT("old.example.net"), SPAN_LIT("ca"), false, false, true },
 };
 
 static int
