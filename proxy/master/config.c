@@ -282,7 +282,8 @@ listener_build(struct config *c, size_t index, struct policy_diag *d)
 	s->policy = c->policy;
 	s->block = b;
 	s->generation = c->generation;
-	s->hostname = host_name(c, b, "hostname", d);
+	config_naming(c, b, s, d);
+	s->hostname = s->hostname_backend ? system_hostname(c->arena) : host_name(c, b, "hostname", d);
 	s->auth_id = auth_id(c, b, s->hostname, d);
 	s->write_results = policy_setting_int(b, "authentication results") != 0;
 	s->several_from = policy_setting_int(b, "several from") != 0;

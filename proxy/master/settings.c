@@ -35,7 +35,9 @@ static const struct policy_setting_decl program_settings[] = {
 
 static const struct policy_setting_decl listen_settings[] = {
 	{ "backend", POLICY_SET_NAME, .words = backend_kind, .help = "where mail of this listener goes; default: the first backend" },
-	{ "hostname", POLICY_SET_STRING, .help = "our name in banner, EHLO and Received; default: the system's" },
+	{ "hostname", POLICY_SET_STRING, .help = "our name in banner, EHLO and Received; backend: that of the backend; default: the system's" },
+	{ "banner", POLICY_SET_STRING, .fallback = "ESMTP Sallyport", .help = "what follows our name in the 220; backend: what follows the backend's" },
+	{ "received", POLICY_SET_BOOL, .fallback = "yes", .help = "write a Received field" },
 	{ "authserv-id", POLICY_SET_STRING, .help = "our name in Authentication-Results; default: the hostname" },
 	{ "authentication results", POLICY_SET_BOOL, .fallback = "yes", .help = "write what the filters found; those that claim our name are removed in any case" },
 	{ "several from", POLICY_SET_BOOL, .fallback = "no", .help = "take a message with several From fields" },

@@ -154,6 +154,12 @@ relay_backend_offer(const struct relay_backend *b)
 	return b->offer;
 }
 
+struct sp_span
+relay_backend_banner(const struct relay_backend *b)
+{
+	return span_str(b->banner);
+}
+
 void
 relay_backend_probe(struct relay_backend *b, int64_t max_age_ms)
 {

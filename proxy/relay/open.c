@@ -179,6 +179,17 @@ open_offer(const struct opening *o, struct conn *c)
 	return FAULT_NONE;
 }
 
+static void
+note_banner(struct relay_backend *b, const struct conn *c)
+{
+	struct sp_span text = buf_span(&conn_last(c)->text);
+
+	(void)snprintf(b->banner, sizeof(b->banner), "%.*s", (int)span_find(text, '\n'), text.len > 0 ? text.ptr : "");
+	for (char *at = b->banner; *at != '\0'; at++)
+		if (*at < ' ' || *at > '~')
+			*at = '?';
+}
+
 /* Banner, EHLO, and what changes the connection so that EHLO is due again: TLS, the client's name. */
 static enum relay_fault
 open_greet(const struct opening *o, struct conn *c)
@@ -193,6 +204,7 @@ open_greet(const struct opening *o, struct conn *c)
 	}
 	if (reply_class(conn_last(c)->code) != 2)
 		return open_refused(c, o->why);
+	note_banner(o->backend, c);
 	fault = open_offer(o, c);
 	if (fault == FAULT_NONE)
 		fault = secure_greeted(o, c, &again);

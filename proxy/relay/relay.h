@@ -70,6 +70,8 @@ relay_offers(const struct relay_offer *o, enum extension e)
 	return (o->extensions & EXT_BIT(e)) != 0;
 }
 struct relay_offer relay_backend_offer(const struct relay_backend *b);
+/* The first line of the banner with which it last greeted us, printable ASCII, without the code; "" before that. */
+struct sp_span relay_backend_banner(const struct relay_backend *b);
 /* Asks now, if not known or older than max_age_ms; a failure leaves what was known. Suspends. */
 void relay_backend_probe(struct relay_backend *b, int64_t max_age_ms);
 

@@ -115,6 +115,7 @@ struct relay_backend {
 	size_t relays;
 	const char *tls_error; /* why the last handshake failed, or null */
 	uint64_t filed; /* messages in the sink */
+	char banner[512];   /* the first line that it greeted us with last */
 	bool spared;        /* it is not well, see health.c */
 	unsigned failures;  /* in a row */
 	int64_t latency_ms; /* smoothed */

@@ -86,7 +86,7 @@ proceed_helo(struct session *s, const struct command *c)
 	if (s->esmtp)
 		session_reply_ehlo(s);
 	else
-		session_reply(s, 250, NULL, s->config->hostname);
+		session_reply(s, 250, NULL, session_hostname(s));
 }
 
 static void

@@ -202,7 +202,7 @@ session_reply_ehlo(struct session *s)
 	relay_backend_await(s->backend, rt_deadline(OFFER_WAIT_MS));
 	backend = session_offer(s);
 	buf_init(&text, REPLY_MAX);
-	buf_add_str(&text, s->config->hostname);
+	buf_add_str(&text, session_hostname(s));
 	offer_write(s, &backend, &text, &s->offered);
 	buf_add_str(&text, "\nHELP");
 	if (buf_status(&text) == SP_OK)

@@ -55,12 +55,14 @@ trace_header(const struct session *s)
 	const char *with = !s->esmtp ? "SMTP" : session_encrypted(s) ? "ESMTPS" : "ESMTP";
 	char *text;
 
+	if (!s->config->received)
+		return SPAN_LIT("");
 	if (tx->mail.smtputf8)
 		with = session_encrypted(s) ? "UTF8SMTPS" : "UTF8SMTP"; /* RFC 6531 4.3 */
 	if (gmtime_r(&now, &tm) != NULL)
 		strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S +0000", &tm);
 	text = arena_printf(tx->arena, "Received: from %s ([%s%s])\r\n\tby %s (Sallyport) with %s%s id %s%s%.*s;\r\n\t%s\r\n",
-		s->helo, s->ip.family == 6 ? "IPv6:" : "", span_from_ip(&s->ip, ip).ptr, s->config->hostname, with,
+		s->helo, s->ip.family == 6 ? "IPv6:" : "", span_from_ip(&s->ip, ip).ptr, session_hostname(s), with,
 		session_authenticated(s) ? "A" : "", tx->id, tx->accepted == 1 ? "\r\n\tfor " : "", tx->accepted == 1 ? (int)tx->rcpts.len : 0,
 		tx->rcpts.ptr != NULL ? tx->rcpts.ptr : "", date);
 	return span_str(text);
@@ -96,7 +98,7 @@ upload_deliver(struct upload *u)
 	struct sp_span trace = trace_header(s);
 	enum relay_outcome outcome;
 
-	if (trace.len == 0 || submission_complete(s) != SP_OK || inspect_apply(s->inspect, trace, &out) != SP_OK) {
+	if (trace.ptr == NULL || submission_complete(s) != SP_OK || inspect_apply(s->inspect, trace, &out) != SP_OK) {
 		if (co_cancelled()) /* while a filter was signing */
 			transaction_reply(s, 451, "4.3.2", SPAN_LIT("closing for maintenance, try again later"), "drain");
 		else

@@ -86,7 +86,7 @@ session_goodbye(struct session *s, const char *enhanced, const char *text, const
 {
 	char line[256 + REPLY_TEXT];
 
-	snprintf(line, sizeof(line), "%.255s %s", s->config->hostname, text);
+	snprintf(line, sizeof(line), "%.255s %s", session_hostname(s), text);
 	session_reply(s, 421, enhanced, line);
 	s->done = true;
 	s->end = why;
@@ -251,16 +251,6 @@ refuse_connection(struct session *s, const struct policy_verdict *v)
 }
 
 static void
-say_banner(struct session *s)
-{
-	char text[300];
-
-	snprintf(text, sizeof(text), "%s ESMTP Sallyport", s->config->hostname);
-	session_reply(s, 220, NULL, text);
-	s->banner_code = 220;
-}
-
-static void
 greet(struct session *s)
 {
 	struct policy_verdict v;
@@ -270,7 +260,7 @@ greet(struct session *s)
 		refuse_connection(s, &v);
 		return;
 	}
-	say_banner(s);
+	session_banner(s);
 }
 
 /* ---- the whole ------------------------------------------------------------------------------ */
@@ -332,7 +322,7 @@ session_restart(struct session *s, bool anew)
 	if (anew)
 		greet(s);
 	else
-		say_banner(s);
+		session_banner(s);
 }
 
 static void

@@ -53,6 +53,9 @@ struct session_auth {
 struct session_config {
 	struct sp_span listener; /* as written in the policy: its name */
 	const char *hostname;
+	bool hostname_backend, banner_backend; /* the backend's name and words, once it has greeted us */
+	const char *banner; /* what follows the name in ours */
+	bool received;      /* a Received field is written */
 	const char *auth_id;     /* how we call ourselves in Authentication-Results: a token, or the hostname */
 	const struct policy *policy;
 	const struct policy_block *block; /* for "relay to" and "relay for" */

@@ -8,6 +8,7 @@
  *   auth.c       AUTH
  *   submission.c what RFC 6409 asks of a message of our own users
  *   envelope.c   MAIL and RCPT
+ *   naming.c     our name, and the banner
  *   relaying.c   who may relay
  *   routing.c    which backend a recipient goes to
  *   client.c     who the client is, and what the backend is told of it
@@ -108,6 +109,7 @@ struct session {
 	uint16_t local_port;
 	struct given given;
 	char helo[256];
+	char hostname[256];      /* "hostname backend": what it is called; "" until the banner, or if nobody knows */
 	bool esmtp;
 	uint32_t offered;        /* EXT_BIT() of each extension that our last reply to EHLO named; 0 after HELO */
 	bool done;               /* nothing more is read */
@@ -233,6 +235,11 @@ bool verdict_stops(const struct session *s, const struct policy_verdict *v);
 void transaction_reply(struct session *s, int code, const char *enhanced, struct sp_span text, const char *by);
 /* The recipients that relay late held back go to the backend now; false: a reply has been given. */
 bool envelope_relay_late(struct session *s);
+
+/* ---- naming.c ---- */
+const char *session_hostname(const struct session *s);
+/* Says 220. */
+void session_banner(struct session *s);
 
 /* ---- relaying.c ---- */
 /* May this client send to this recipient? Else 550 5.7.1. */
