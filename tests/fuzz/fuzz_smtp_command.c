@@ -88,6 +88,19 @@ check_path(struct sp_span argument, const struct command_limits *limits)
 	check_params(&path, limits);
 }
 
+/* The same octets where an address stands, and where parameters do. */
+static void
+check_inside(struct sp_span line, const struct command_limits *limits)
+{
+	struct arena *a = arena_new(8192, 1 << 20);
+	const char *verb = limits->mail ? "FROM" : "TO", *utf8 = limits->mail ? " SMTPUTF8" : "";
+
+	check_path(span_str(arena_printf(a, "%s:<%.*s>%s", verb, (int)line.len, line.ptr, utf8)), limits);
+	check_path(span_str(arena_printf(a, "%s:<a@%.*s>%s", verb, (int)line.len, line.ptr, utf8)), limits);
+	check_path(span_str(arena_printf(a, "%s:<a@b> %.*s", verb, (int)line.len, line.ptr)), limits);
+	arena_free(&a);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -109,6 +122,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	MUST(cmd.word.len + cmd.argument.len <= line.len);
 	check_path(cmd.argument, &limits);
 	check_path(line, &limits);
+	check_inside(line, &limits);
 	if (address_helo_ok(line)) {
 		check_plain(line);
 		MUST(line.len <= 255 && span_find(line, ' ') == line.len);
