@@ -308,6 +308,9 @@ own_talk(void *arg)
 		;
 	assert_int_equal(n, 1);
 	own.resumed = SSL_session_reused(own.ssl) == 1;
+	while ((n = SSL_read(own.ssl, c, 4)) <= 0 && own_again(n)) /* takes the ticket, too */
+		;
+	n = 1;
 	for (unsigned i = 0; renegotiate && n == 1 && i < 1000; i++) {
 		ERR_clear_error();
 		assert_int_equal(SSL_renegotiate(own.ssl), 1);
@@ -317,8 +320,6 @@ own_talk(void *arg)
 		own.refused = ERR_GET_REASON(ERR_peek_error()) == SSL_R_NO_RENEGOTIATION;
 	}
 	ERR_clear_error();
-	while ((n = SSL_read(own.ssl, c, 4)) <= 0 && own_again(n)) /* takes the ticket, too */
-		;
 	SSL_shutdown(own.ssl);
 	rt_fd_free(&own.wait);
 	close(own.fd);
