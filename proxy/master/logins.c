@@ -34,7 +34,8 @@ config_logins(const struct config *c, const struct policy_block *b, struct sessi
 	if (ret->mode == AUTH_OFF && (ret->relays || ret->owned))
 		policy_diag_at(d, c->policy, policy_setting_place(b, ret->owned ? "senders" : "relay for authenticated"), false,
 			"nobody can log in here: add 'auth offer'");
-	if (ret->mode != AUTH_OFF && !ret->plaintext && !policy_setting_given(b, "tls certificate"))
+	if (ret->mode != AUTH_OFF && !ret->plaintext &&
+		(!policy_setting_given(b, "tls certificate") || (policy_setting_given(b, "tls") && policy_setting_int(b, "tls") == 0)))
 		policy_diag_at(d, c->policy, policy_setting_place(b, ret->submission ? "submission" : "auth"), false,
 			"AUTH is offered under TLS only: add 'tls certificate' and 'tls key', or 'auth plaintext yes'");
 }

@@ -196,7 +196,7 @@ read_answer(struct exchange *x, struct sp_span *line, size_t *used)
 		if (x->lines.skipped > (size_t)2 * SASL_LINE)
 			st = SP_GONE;
 		else if (*used == 0)
-			st = stream_fill(in, deadline);
+			st = session_draining() ? SP_CANCELED : stream_fill_interruptible(in, deadline);
 	}
 	answer_missing(x->s, st);
 	return false;
@@ -323,6 +323,17 @@ exchange_run(struct exchange *x, struct sp_span initial)
 	exchange_end(x);
 }
 
+/* As rules and logs are to see it, however it was written. */
+static void
+mechanism_upper(struct sp_span from, char to[static SASL_MECHANISM + 1])
+{
+	size_t len = from.len < SASL_MECHANISM ? from.len : SASL_MECHANISM;
+
+	for (size_t i = 0; i < len; i++)
+		to[i] = (char)(from.ptr[i] >= 'a' && from.ptr[i] <= 'z' ? from.ptr[i] - ('a' - 'A') : from.ptr[i]);
+	to[len] = '\0';
+}
+
 void
 session_auth(struct session *s, const struct command *c)
 {
@@ -341,7 +352,7 @@ session_auth(struct session *s, const struct command *c)
 		s->end = "synchronization";
 		return;
 	}
-	snprintf(mechanism, sizeof(mechanism), "%.*s", (int)len, c->argument.ptr);
+	mechanism_upper(span_head(c->argument, len), mechanism);
 	x.mechanism = span_str(mechanism);
 	initial = span_from(c->argument, len + 1);
 	sasl_init(&x.sasl, x.mechanism);

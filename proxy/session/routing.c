@@ -139,7 +139,7 @@ session_results(struct session *s)
 static void
 offer_narrow(struct relay_offer *to, const struct relay_offer *by)
 {
-	to->extensions &= by->extensions;
+	to->extensions &= by->extensions | EXT_BIT(EXT_AUTH);
 	if (to->size_max == 0 || (by->size_max > 0 && by->size_max < to->size_max))
 		to->size_max = by->size_max;
 }

@@ -57,6 +57,8 @@ starttls_check(const struct session *s, const struct command *c)
 {
 	if (session_encrypted(s))
 		return (struct command_error){ 503, "5.5.1", "the connection is encrypted already" };
+	if (session_authenticated(s)) /* what was learnt in the clear would have to be forgotten */
+		return (struct command_error){ 503, "5.5.1", "you have logged in already" };
 	if (s->config->tls == NULL)
 		return (struct command_error){ 502, "5.5.1", "TLS is not to be had here" };
 	if (c->argument.len > 0)
