@@ -171,7 +171,7 @@ command(struct fake_conn *c, struct sp_span line)
 {
 	const struct fake_profile *p = c->profile;
 
-	if (span_starts(line, SPAN_LIT("EHLO ")))
+	if (span_starts(line, SPAN_LIT("EHLO ")) || span_starts(line, SPAN_LIT("LHLO ")))
 		answer(c, p->ehlo,
 			"250-fake\r\n250-PIPELINING\r\n250-SIZE 10240000\r\n250-8BITMIME\r\n"
 			"250 ENHANCEDSTATUSCODES");

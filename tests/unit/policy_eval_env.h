@@ -42,7 +42,7 @@ eval_env_fact(void *arg, const struct sp_fact_ref *ref, struct sp_value *ret)
 static inline enum sp_status
 eval_env_act(void *arg, const struct policy_action *action)
 {
-	static const char *const names[] = { "add-header", "remove-header", "tag", "log", "filter" };
+	static const char *const names[] = { "add-header", "remove-header", "tag", "log", "filter", "backend" };
 	struct eval_env *w = arg;
 
 	buf_printf(&w->acted, "%s [%.*s] [%.*s]\n", names[action->act], (int)action->name.len, action->name.ptr,
