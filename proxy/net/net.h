@@ -36,6 +36,7 @@ bool net_is_own(const struct sp_ip *ip);
 int net_accept(int listener, struct sp_ip *ret_ip, uint16_t *ret_port);
 /* The address and port at our end of a connection; family 0 where it is not IP. */
 void net_local(int fd, struct sp_ip *ret_ip, uint16_t *ret_port);
+void net_remote(int fd, struct sp_ip *ret_ip, uint16_t *ret_port); /* and at the other */
 uint16_t net_local_port(int fd); /* what the kernel chose for port 0 */
 
 /* ---- streams ------------------------------------------------------------------------------- */

@@ -177,6 +177,17 @@ net_local(int fd, struct sp_ip *ret_ip, uint16_t *ret_port)
 	ip_of(&sa, ret_ip, ret_port);
 }
 
+void
+net_remote(int fd, struct sp_ip *ret_ip, uint16_t *ret_port)
+{
+	struct sockaddr_storage sa = { 0 };
+	socklen_t len = sizeof(sa);
+
+	if (getpeername(fd, (struct sockaddr *)&sa, &len) != 0)
+		sa.ss_family = AF_UNSPEC;
+	ip_of(&sa, ret_ip, ret_port);
+}
+
 uint16_t
 net_local_port(int fd)
 {

@@ -57,11 +57,26 @@ introduce_helo(const struct opening *o, const struct conn *c)
 
 /* ---- PROXY ---------------------------------------------------------------------------------- */
 
+/* Who it is that the header names.  False: a connection of our own, and there is a way to say that: Postfix and others know no
+ * UNKNOWN in version 1. */
+static bool
+header_ends(const struct opening *o, const struct conn *c, struct proxy_ends *ret)
+{
+	const struct relay_client *client = whose(o);
+
+	if (client != NULL) {
+		*ret = (struct proxy_ends){ client->ip, client->local_ip, client->port, client->local_port };
+		return true;
+	}
+	net_local(stream_fd(c->stream), &ret->ip, &ret->port);
+	net_remote(stream_fd(c->stream), &ret->local_ip, &ret->local_port);
+	return o->backend->config.proxy == 1 && ret->ip.family != 0;
+}
+
 enum relay_fault
 introduce_first(const struct opening *o, struct conn *c)
 {
 	int64_t deadline = earlier(o->deadline_ms, rt_deadline(o->backend->config.timeouts.ehlo));
-	const struct relay_client *client = whose(o);
 	struct proxy_ends ends;
 	char header[PROXY_FORMATTED];
 	enum relay_fault fault;
@@ -69,9 +84,7 @@ introduce_first(const struct opening *o, struct conn *c)
 
 	if (o->backend->config.proxy == 0)
 		return FAULT_NONE;
-	if (client != NULL)
-		ends = (struct proxy_ends){ client->ip, client->local_ip, client->port, client->local_port };
-	len = proxy_format(o->backend->config.proxy, client != NULL ? &ends : NULL, header);
+	len = proxy_format(o->backend->config.proxy, header_ends(o, c, &ends) ? &ends : NULL, header);
 	fault = conn_write(c, span_of(header, len), deadline);
 	if (fault == FAULT_NONE)
 		fault = conn_flush(c, deadline);

@@ -72,9 +72,11 @@ def wait_until(ask, what, seconds=20):
         time.sleep(0.02)
 
 
-def answers(port):
+def answers(port, first=b""):
+    """Is there a banner, once what is to be said first has been said?"""
     try:
         with socket.create_connection(("127.0.0.1", port), 1) as s:
+            s.sendall(first)
             return s.recv(3) == b"220"
     except OSError:
         return False
@@ -215,10 +217,12 @@ anvil     unix - - n - 1 anvil
 class Postfix:
     """A private Postfix that files mail for bob@example.com and ann@example.com (and bob+x) as Maildir.
 
-    'main' is added to its main.cf, 'smtpd' (lines "  -o name=value") to its smtpd in master.cf.
+    'main' is added to its main.cf, 'smtpd' (lines "  -o name=value") to its smtpd in master.cf; 'first' is what it wants to
+    hear before its banner.
     """
 
-    def __init__(self, folder, main="", smtpd="", port=0):
+    def __init__(self, folder, main="", smtpd="", port=0, first=b""):
+        self.first = first
         self.postfix = shutil.which("postfix", path=os.environ.get("PATH", "") + ":/usr/sbin")
         if self.postfix is None:
             skip("no Postfix")
@@ -257,7 +261,7 @@ class Postfix:
             time.sleep(0.3)
         else:
             raise RuntimeError("Postfix does not start: " + self.log()[-2000:])
-        wait_until(lambda: answers(self.port), "Postfix to answer")
+        wait_until(lambda: answers(self.port, self.first), "Postfix to answer")
 
     def stop(self):
         pid = self.master_pid()
