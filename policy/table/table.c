@@ -177,6 +177,23 @@ international(struct sp_span *name, char *to)
 	return NULL;
 }
 
+/* The same for what stands behind the octet at. */
+static const char *
+international_part(struct sp_span *key, size_t at, char scratch[static KEY_SCRATCH])
+{
+	struct sp_span domain = span_from(*key, at + 1);
+	const char *wrong;
+
+	if (at >= TABLE_KEY_MAX || utf8_is_ascii(domain))
+		return NULL;
+	wrong = international(&domain, scratch + at + 1);
+	if (wrong == NULL) {
+		memcpy(scratch, key->ptr, at + 1);
+		*key = span_of(scratch, at + 1 + domain.len);
+	}
+	return wrong;
+}
+
 static const char *
 domain_key(struct sp_span *key, char scratch[static KEY_SCRATCH])
 {
@@ -195,7 +212,6 @@ domain_key(struct sp_span *key, char scratch[static KEY_SCRATCH])
 static const char *
 address_key(struct sp_span *key, char scratch[static KEY_SCRATCH])
 {
-	struct sp_span domain;
 	const char *wrong;
 	size_t at;
 
@@ -206,15 +222,11 @@ address_key(struct sp_span *key, char scratch[static KEY_SCRATCH])
 	at = span_rfind(*key, '@');
 	if (at == key->len)
 		return "not an address: write a@example.com, or @example.com for all of a domain";
-	domain = span_from(*key, at + 1);
-	if (utf8_is_ascii(domain)) {
-		*key = without_last_dot(*key);
-		return domain_fault(span_from(*key, at + 1));
-	}
-	memcpy(scratch, key->ptr, at + 1);
-	wrong = international(&domain, scratch + at + 1);
-	*key = span_of(scratch, at + 1 + domain.len);
-	return wrong != NULL ? wrong : domain_fault(domain);
+	wrong = international_part(key, at, scratch);
+	if (wrong != NULL)
+		return wrong;
+	*key = without_last_dot(*key);
+	return domain_fault(span_from(*key, at + 1));
 }
 
 static const char *
@@ -509,13 +521,18 @@ address_find(const struct table *t, struct sp_span address)
 	return slot_find(t, key_hash(t, address), address, true);
 }
 
+/* What is no name in any language is looked for as it stands, and not found. */
 static uint32_t
 text_find(const struct table *t, struct sp_span key)
 {
+	char scratch[KEY_SCRATCH];
+
 	switch (t->key) {
 	case SP_DOMAIN:
+		(void)international(&key, scratch);
 		return domain_find(t, key);
 	case SP_ADDRESS:
+		(void)international_part(&key, span_rfind(key, '@'), scratch);
 		return address_find(t, key);
 	default:
 		return slot_find(t, hash_of(key), key, false);

@@ -68,6 +68,9 @@ test_domain(void **state)
 	assert_int_equal(find_text(t, "sub.example.com"), 3);
 	assert_int_equal(find_text(t, "x.sub.example.com"), 1);
 	assert_int_equal(find_text(t, "b\xc3\xa4r.de"), 4);
+	assert_int_equal(find_text(t, "B\xc3\x84R.de"), 4);
+	assert_int_equal(find_text(t, "xn--br-via.de"), 4);
+	assert_int_equal(find_text(t, "b\xc3.de"), -1);
 	assert_int_equal(find_text(t, "com"), -1);
 	assert_int_equal(find_text(t, "notexample.org"), -1);
 	assert_int_equal(find_text(t, ".example.com"), 2);
@@ -97,10 +100,15 @@ test_domain_any(void **state)
 static void
 test_address(void **state)
 {
-	static const char *const keys[] = { "Ann@Example.com", "@example.com", "<>", "\"a@b\"@c.example", NULL };
+	static const char *const keys[] = { "Ann@Example.com", "@example.com", "<>", "\"a@b\"@c.example",
+		"\xc3\xa4@b\xc3\xa4r.de", NULL };
 	struct table *t = build(SP_ADDRESS, keys);
 
 	(void)state;
+	assert_int_equal(find_text(t, "\xc3\xa4@xn--br-via.de"), 4);
+	assert_int_equal(find_text(t, "\xc3\xa4@B\xc3\x84R.DE"), 4);
+	assert_int_equal(find_text(t, "a@b\xc3\xa4r.de"), -1);
+	assert_int_equal(find_text(t, "\xc3\xa4@b\xc3.de"), -1);
 	assert_int_equal(find_text(t, "ann@EXAMPLE.com"), 0);
 	assert_int_equal(find_text(t, "bob@example.com"), 1);
 	assert_int_equal(find_text(t, ""), 2);
