@@ -172,7 +172,7 @@ explain_relaying(const struct explain *x, const struct sp_ip *client)
 		struct address rcpt = { 0 };
 
 		(void)address_parse_bare(span_str(x->to[n]), &rcpt); /* checked before */
-		if (!session_may_relay(listener, client, &rcpt))
+		if (!(x->user != NULL && listener->auth.relays) && !session_may_relay(listener, client, &rcpt))
 			fprintf(x->json ? stderr : stdout, "before any rule: <%s> is refused, 550 5.7.1 relaying denied: its "
 				"domain is not in 'relay to' of listener %s, nor the client in 'relay for'\n",
 				x->to[n], x->listener);

@@ -301,7 +301,7 @@ listener_build(struct config *c, size_t index, struct policy_diag *d)
 		return;
 	}
 	listener_backend(c, b, l, d);
-	config_logins(c, b, &s->auth, d);
+	config_logins(c, b, l, d);
 	listener_relay(c, b, l, d);
 	config_listener_tls(c, b, l, d);
 }

@@ -70,7 +70,7 @@ struct config *config_load(const char *path, unsigned generation, const struct c
 struct config *config_load_text(const char *name, struct sp_span text, unsigned generation, struct policy_diag *d);
 void config_free(struct config **c);
 /* logins.c: AUTH and submission of a listener. */
-void config_logins(const struct config *c, const struct policy_block *b, struct session_auth *ret, struct policy_diag *d);
+void config_logins(const struct config *c, const struct policy_block *b, struct config_listener *l, struct policy_diag *d);
 /* naming.c: the banner, and whether we go by the backend's name. */
 void config_naming(const struct config *c, const struct policy_block *b, struct session_config *ret, struct policy_diag *d);
 /* routes.c: which backend takes what and how, told to the listeners; what of that cannot be. */

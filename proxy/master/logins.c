@@ -15,9 +15,22 @@ mechanisms_check(const struct config *c, const struct policy_block *b, struct po
 				"'%s' is no mechanism's name", policy_setting_text(b, "auth mechanisms", i).ptr);
 }
 
-void
-config_logins(const struct config *c, const struct policy_block *b, struct session_auth *ret, struct policy_diag *d)
+/* On another machine, and not surely by TLS. */
+static bool
+in_the_clear(const struct relay_config *r)
 {
+	bool remote = r->mx != NULL;
+
+	for (size_t i = 0; i < r->endpoint_count; i++)
+		remote = remote || !net_endpoint_is_loopback(&r->endpoints[i]);
+	return remote && r->tls != RELAY_TLS_REQUIRE;
+}
+
+void
+config_logins(const struct config *c, const struct policy_block *b, struct config_listener *l, struct policy_diag *d)
+{
+	struct session_auth *ret = &l->session.auth;
+
 	*ret = (struct session_auth){
 		.mode = AUTH_OFF,
 		.plaintext = policy_setting_int(b, "auth plaintext") != 0,
@@ -38,4 +51,7 @@ config_logins(const struct config *c, const struct policy_block *b, struct sessi
 		(!policy_setting_given(b, "tls certificate") || (policy_setting_given(b, "tls") && policy_setting_int(b, "tls") == 0)))
 		policy_diag_at(d, c->policy, policy_setting_place(b, ret->submission ? "submission" : "auth"), false,
 			"AUTH is offered under TLS only: add 'tls certificate' and 'tls key', or 'auth plaintext yes'");
+	if (ret->mode != AUTH_OFF && l->backend < c->backend_count && in_the_clear(&c->backends[l->backend].relay))
+		policy_diag_at(d, c->policy, policy_setting_place(b, ret->submission ? "submission" : "auth"), true,
+			"passwords go to backend '%s' in the clear: let it say 'tls verify'", c->backends[l->backend].relay.name);
 }
