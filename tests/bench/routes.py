@@ -130,8 +130,8 @@ LISTEN = """max message 64M
 max connections per client 100000"""
 
 
-def sallyport(stack, folder, name, pool=20, more="rules { accept }", spool="", env=None):
-    gateway = servers.Sallyport(os.path.join(folder, name.replace(" ", "-")), sink(stack), listen=LISTEN,
+def sallyport(stack, folder, name, pool=20, more="rules { accept }", spool="", env=None, listen=""):
+    gateway = servers.Sallyport(os.path.join(folder, name.replace(" ", "-")), sink(stack), listen=LISTEN + "\n" + listen,
                                 backend_more="pool %d" % pool, more=spool + more, env=env)
     stack.enter_context(gateway)
     note("sallyport run %s   # pool %d%s" % (gateway.policy, pool, "" if "filter" not in more else ", " + name))
@@ -195,10 +195,10 @@ def haproxy(stack, folder):
     return Route("HAProxy", port, program.process.pid)
 
 
-def postfix(stack, folder):
+def postfix(stack, folder, main="", services=""):
     if shutil.which("postfix") is None or os.geteuid() != 0:
         return None
     filtered = "  -o smtpd_proxy_filter=127.0.0.1:%d\n" % sink(stack)
-    server = stack.enter_context(servers.Postfix(folder, smtpd=filtered))
+    server = stack.enter_context(servers.Postfix(folder, main=main, smtpd=filtered + services))
     note("postfix -c %s start   # smtpd%s" % (server.config, filtered.rstrip()))
     return Route("Postfix proxy", server.port, server.master_pid())
