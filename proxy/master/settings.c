@@ -58,6 +58,7 @@ static const struct policy_setting_decl listen_settings[] = {
 	{ "relay", POLICY_SET_ENUM, .fallback = "early", .words = relay_words, .help = "early: the backend is asked at each RCPT; late: after the verdict only" },
 	{ "bare line ends", POLICY_SET_ENUM, .fallback = "refuse", .words = line_end_words, .help = "bare CR, bare LF and NUL: refuse the message, or turn each into a space" },
 	{ "quoted local part", POLICY_SET_BOOL, .fallback = "no", .help = "take \"quoted\"@example.com" },
+	{ "etrn from", POLICY_SET_NETS, .repeat = true, .help = "clients that may start the backend's queue by ETRN, where it offers that" },
 	{ "pass", POLICY_SET_STRING, .list = true, .repeat = true, .help = "of DELIVERBY, FUTURERELEASE, LIMITS, MT-PRIORITY, REQUIRETLS those that are offered where the backend has them" },
 	{ "withhold", POLICY_SET_STRING, .list = true, .repeat = true, .help = "extensions that EHLO does not offer, whatever the backend has" },
 	{ "tls", POLICY_SET_ENUM, .words = tls_words, .help = "off, may, or require it before MAIL; default: may where there is a certificate" },

@@ -114,6 +114,9 @@ bool relay_names_client(const struct relay *r);
  * connection is not used any more.  SP_SYSTEM: no memory. */
 enum sp_status relay_introduce(struct relay *r, const struct relay_client *c);
 
+/* ETRN (RFC 1985), outside of a transaction: the backend's own reply, or 458 where it cannot be asked. */
+void relay_etrn(struct relay *r, struct sp_span node, struct relay_reply *ret);
+
 /* AUTH (RFC 4954), outside of a transaction.  The reply's code is 334 (text: the challenge, base64 of at most SASL_LINE octets), to
  * be answered by relay_auth_continue(); 235: from now on the connection is this client's; or a refusal, 454 4.7.0 where
  * the backend was lost.  initial null: none; "=": empty. An answer of "*" cancels. */
@@ -187,8 +190,9 @@ struct relay_facts {
 const struct relay_facts *relay_facts(const struct relay *r);
 /* What an LMTP backend said of each recipient, in their order; until the next relay_begin(). SP_NONE past the last. */
 struct relay_result {
-	struct sp_span address, text;
-	int code;
+	struct sp_span address, text; /* as in a struct relay_reply */
+	int code; /* 0: it is not known what became of this one */
+	char enhanced[12];
 };
 enum sp_status relay_result(const struct relay *r, size_t index, struct relay_result *ret);
 

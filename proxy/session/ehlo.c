@@ -161,12 +161,14 @@ static const struct offer_row rows[] = {
 	{ EXT_FUTURERELEASE, may_futurerelease, words_futurerelease },
 	{ EXT_REQUIRETLS, may_requiretls, NULL },
 	{ EXT_LIMITS, may_limits, words_limits },
+	{ EXT_ETRN, session_etrn_may, NULL },
 	{ EXT_STARTTLS, may_starttls, NULL },
 	{ EXT_ENHANCED, may_always, NULL },
 	{ EXT_AUTH, session_auth_may, session_auth_words },
 	{ EXT_XCLIENT, may_xclient, words_xclient },
 	{ EXT_CHUNKING, may_always, NULL }, /* for a backend without it, it is turned into DATA */
 	{ EXT_BINARYMIME, may_binarymime, NULL },
+	{ EXT_PRDR, prdr_may, NULL },
 };
 
 static bool

@@ -7,8 +7,10 @@
  *   starttls.c   TLS with the client
  *   auth.c       AUTH
  *   submission.c what RFC 6409 asks of a message of our own users
+ *   etrn.c       ETRN
  *   envelope.c   MAIL and RCPT
  *   naming.c     our name, and the banner
+ *   prdr.c       a reply for each recipient
  *   relaying.c   who may relay
  *   routing.c    which backend a recipient goes to
  *   client.c     who the client is, and what the backend is told of it
@@ -222,6 +224,11 @@ struct command_error submission_check_message(struct session *s);
 /* Puts in what the message lacks. Not SP_OK: it must not go on. */
 enum sp_status submission_complete(struct session *s);
 
+/* ---- etrn.c ---- */
+bool session_etrn_may(const struct session *s, const struct relay_offer *backend);
+struct command_error session_etrn_check(const struct session *s, const struct command *c);
+void session_etrn(struct session *s, const struct command *c);
+
 /* ---- envelope.c ---- */
 void session_mail(struct session *s, const struct command *c);
 void session_rcpt(struct session *s, const struct command *c);
@@ -240,6 +247,13 @@ bool envelope_relay_late(struct session *s);
 const char *session_hostname(const struct session *s);
 /* Says 220. */
 void session_banner(struct session *s);
+
+/* ---- prdr.c ---- */
+/* Has the backend a reply for each recipient? */
+bool prdr_may(const struct session *s, const struct relay_offer *backend);
+/* After relay_send(): tells each recipient's reply, then the last one, if the client has asked for it and they are known; all: the
+ * one that speaks for all. False: nothing was said. */
+bool prdr_answer(struct session *s, enum relay_outcome outcome, const struct relay_reply *all);
 
 /* ---- relaying.c ---- */
 /* May this client send to this recipient? Else 550 5.7.1. */

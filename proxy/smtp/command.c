@@ -26,6 +26,7 @@ static const struct {
 	{ "AUTH", COMMAND_AUTH },
 	{ "BDAT", COMMAND_BDAT },
 	{ "XCLIENT", COMMAND_XCLIENT },
+	{ "ETRN", COMMAND_ETRN },
 	{ "PROXY", COMMAND_PROXY },
 	{ "GET", COMMAND_HTTP },
 	{ "POST", COMMAND_HTTP },

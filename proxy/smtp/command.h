@@ -24,6 +24,7 @@ enum command_verb {
 	COMMAND_AUTH,
 	COMMAND_BDAT,
 	COMMAND_XCLIENT,
+	COMMAND_ETRN,
 	COMMAND_PROXY, /* a PROXY header where none is expected */
 	COMMAND_HTTP /* GET, POST, CONNECT, PUT, HEAD, OPTIONS, or a first octet that is no letter */
 };
@@ -57,6 +58,7 @@ struct command_path {
 	int64_t size;        /* SIZE=, -1 */
 	bool body_given, body_8bit, body_binary; /* BODY=; neither: 7BIT */
 	bool smtputf8;       /* MAIL: SMTPUTF8 was given */
+	bool prdr;           /* MAIL: a reply for each recipient is asked for */
 	bool held;           /* HOLDFOR or HOLDUNTIL was given */
 };
 struct command_limits {

@@ -1,0 +1,58 @@
+/*
+ * etrn.c - ETRN passed to the backend, outside of a transaction (RFC 1985).
+ *
+ * It starts the backend's queue and carries no mail here, so it may go over any connection that is between two transactions.
+ */
+#include "proxy/relay/relay_priv.h"
+
+#include "policy/kit/span.h"
+
+enum { ETRN_CONNECT_MS = 60000, ETRN_CANNOT = 458 };
+
+static enum relay_fault
+etrn_connect(struct relay *r)
+{
+	if (r->conn != NULL && r->login != LOGIN_DONE && (conn_stirred(r->conn) || r->conn->dirty))
+		conn_free(&r->conn);
+	if (r->conn == NULL && r->login != LOGIN_DONE && r->backend->config.sink == NULL)
+		(void)backend_open(&(struct opening){ r->backend, &r->client, rt_deadline(ETRN_CONNECT_MS), &r->answer }, &r->conn);
+	if (r->conn == NULL || conn_quiet(r->conn) != FAULT_NONE)
+		return FAULT_CLOSED;
+	return relay_offers(&r->conn->offer, EXT_ETRN) ? FAULT_NONE : FAULT_EXTENSION;
+}
+
+static enum relay_fault
+etrn_say(struct relay *r, struct sp_span node)
+{
+	int64_t deadline = rt_deadline(r->backend->config.timeouts.mail);
+	enum relay_fault fault = conn_write(r->conn, SPAN_LIT("ETRN "), deadline);
+
+	if (fault == FAULT_NONE)
+		fault = conn_write(r->conn, node, deadline);
+	if (fault == FAULT_NONE)
+		fault = conn_write(r->conn, SPAN_LIT("\r\n"), deadline);
+	if (fault == FAULT_NONE)
+		fault = conn_flush(r->conn, deadline);
+	if (fault == FAULT_NONE)
+		fault = conn_reply(r->conn, deadline);
+	return fault;
+}
+
+void
+relay_etrn(struct relay *r, struct sp_span node, struct relay_reply *ret)
+{
+	enum relay_fault fault = etrn_connect(r);
+	int class = 0;
+
+	if (fault == FAULT_NONE) {
+		fault = etrn_say(r, node);
+		class = fault == FAULT_NONE ? reply_class(conn_last(r->conn)->code) : 0;
+		if (class < 2 || class == 3 || conn_last(r->conn)->code == 421)
+			conn_free(&r->conn);
+	}
+	if (r->conn != NULL && class != 0)
+		answer_backend(&r->answer, conn_last(r->conn));
+	else
+		answer_own(&r->answer, ETRN_CANNOT, "4.4.1", SPAN_LIT("the mail server cannot be asked, try again later"));
+	answer_out(&r->answer, ret);
+}
