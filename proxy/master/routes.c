@@ -34,6 +34,7 @@ route_build(struct config *c, size_t index, struct policy_diag *d)
 	to->relay.maintenance = policy_setting_int(b, "maintenance") != 0;
 	to->relay.max_failures = (unsigned)policy_setting_int(b, "max failures");
 	to->relay.high_latency_ms = policy_setting_int(b, "high latency");
+	to->route.lmtp = to->relay.lmtp;
 	to->route.alone = to->relay.lmtp && !together;
 	if (to->relay.lmtp)
 		check_lmtp(c, b, &to->relay, d);

@@ -8,6 +8,8 @@
  */
 #include "proxy/relay/relay_priv.h"
 
+#include <stdio.h>
+
 #include "policy/kit/span.h"
 
 /* Who speaks for all. */
@@ -29,6 +31,7 @@ static enum relay_fault
 result_read(struct relay *r, struct rcpt *rcpt, int64_t limit_ms)
 {
 	enum relay_fault fault = relay_await(r, r->backend->config.timeouts.dot, limit_ms);
+	struct answer one;
 
 	if (fault == FAULT_NONE && reply_class(conn_last(r->conn)->code) == 3) {
 		fault = FAULT_GARBAGE;
@@ -36,8 +39,12 @@ result_read(struct relay *r, struct rcpt *rcpt, int64_t limit_ms)
 	}
 	if (fault != FAULT_NONE)
 		return fault;
-	rcpt->code = conn_last(r->conn)->code;
-	rcpt->text = arena_copy(r->arena, buf_span(&conn_last(r->conn)->text));
+	answer_init(&one);
+	answer_backend(&one, conn_last(r->conn));
+	rcpt->code = one.code;
+	(void)snprintf(rcpt->enhanced, sizeof(rcpt->enhanced), "%s", one.enhanced);
+	rcpt->text = arena_copy(r->arena, buf_span(&one.text));
+	answer_fini(&one);
 	return FAULT_NONE;
 }
 
@@ -75,5 +82,6 @@ relay_result(const struct relay *r, size_t index, struct relay_result *ret)
 	if (rcpt == NULL)
 		return SP_NONE;
 	*ret = (struct relay_result){ .address = rcpt->address, .text = rcpt->text, .code = rcpt->code };
+	(void)snprintf(ret->enhanced, sizeof(ret->enhanced), "%s", rcpt->enhanced);
 	return SP_OK;
 }

@@ -193,6 +193,7 @@ struct rcpt {
 	struct sp_span address, params;
 	int code; /* the backend's last answer */
 	struct sp_span text; /* LMTP: what it said of this one after the dot */
+	char enhanced[12];
 };
 
 struct relay {

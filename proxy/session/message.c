@@ -115,6 +115,8 @@ upload_deliver(struct upload *u)
 	s->past_dot = false;
 	s->tx->dup = outcome == RELAY_UNKNOWN;
 	session_results(s);
+	if (prdr_answer(s, outcome, &reply))
+		return;
 	if (outcome == RELAY_ANSWERED && reply_class(reply.code) == 2) {
 		s->tx->code = reply.code;
 		s->tx->by = "backend";

@@ -88,7 +88,7 @@ session_route(struct session *s, const struct address *rcpt)
 		return e;
 	if (tx->accepted > 0 && tx->routed && route != tx->route)
 		return (struct command_error){ 451, "4.3.0", "in another transaction, please" };
-	if (tx->accepted > 0 && s->config->routes[route]->alone)
+	if (tx->accepted > 0 && s->config->routes[route]->alone && !tx->mail.prdr)
 		return (struct command_error){ 452, "4.5.3", "one recipient at a time, please" };
 	if (tx->routed && route != tx->route && tx->relay_begun) {
 		relay_abort(s->relay); /* it has taken none so far */

@@ -38,6 +38,7 @@ struct session_timeouts { /* milliseconds */
 struct session_route {
 	const struct policy_block *block; /* for its name and "for" */
 	bool alone;                       /* it takes one recipient in a transaction */
+	bool lmtp;                        /* it has a reply for each recipient */
 };
 
 struct session_auth {

@@ -144,6 +144,13 @@ take_smtputf8(struct sp_span value, struct command_path *path)
 }
 
 static bool
+take_prdr(struct sp_span value, struct command_path *path)
+{
+	path->prdr = true;
+	return value.ptr == NULL;
+}
+
+static bool
 take_ret(struct sp_span value, struct command_path *path)
 {
 	(void)path;
@@ -276,6 +283,7 @@ static const struct parameter parameters[] = {
 	{ "SIZE", true, EXT_SIZE, false, take_size },
 	{ "BODY", true, EXT_8BITMIME, false, take_body },
 	{ "SMTPUTF8", true, EXT_SMTPUTF8, true, take_smtputf8 },
+	{ "PRDR", true, EXT_PRDR, false, take_prdr },
 	{ "RET", true, EXT_DSN, true, take_ret },
 	{ "ENVID", true, EXT_DSN, true, take_envid },
 	{ "AUTH", true, EXT_AUTH, true, take_auth },
