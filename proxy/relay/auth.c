@@ -30,8 +30,10 @@ auth_failed(struct relay *r)
 static enum relay_fault
 auth_connect(struct relay *r)
 {
-	if (r->conn != NULL && (conn_stirred(r->conn) || r->conn->dirty))
+	if (r->conn != NULL && conn_stirred(r->conn))
 		conn_free(&r->conn);
+	if (r->conn != NULL && r->conn->dirty) /* there it is in a transaction */
+		conn_quit(&r->conn);
 	if (r->conn == NULL && r->backend->config.sink == NULL)
 		(void)backend_open(&(struct opening){ r->backend, &r->client, rt_deadline(AUTH_CONNECT_MS), &r->answer }, &r->conn);
 	return r->conn != NULL && relay_offers(&r->conn->offer, EXT_AUTH) ? FAULT_NONE : FAULT_EXTENSION;

@@ -128,7 +128,7 @@ session_auth_check(const struct session *s, const struct command *c)
 bool
 session_auth_ready(struct session *s)
 {
-	if (session_authenticated(s) && s->relay != NULL && relay_auth_lost(s->relay)) {
+	if (session_authenticated(s) && (s->relay == NULL || relay_auth_lost(s->relay))) {
 		session_goodbye(s, "4.7.0", "the mail server has closed the connection that you had logged in on", "auth-lost");
 		return false;
 	}
