@@ -28,7 +28,7 @@ static const char check_usage[] =
 	"usage: sallyport check [-q] POLICY\n"
 	"\n"
 	"Compiles POLICY with all that it includes, its tables and modules, and opens nothing else.\n"
-	"All errors are shown in one run.  Exit status: 0 it can run, 1 it has errors, 2 it could not be read.\n"
+	"All errors are shown in one run, and each backend that cannot see who the client is.  Exit status: 0 it can run, 1 it has errors, 2 it could not be read.\n"
 	"\n"
 	"  -q   say nothing when it can run\n";
 
@@ -38,6 +38,20 @@ print_counts(const struct config *c, const struct policy_diag *d, const char *pa
 	printf("%s: ok: %zu rules, %zu filters, %zu listeners, %zu backends, %u warning%s\n", path,
 		policy_rule_count(c->policy), policy_filter_count(c->policy), c->listener_count, c->backend_count,
 		d->warnings, d->warnings == 1 ? "" : "s");
+}
+
+/* To be seen as a client at somebody else's address is no fault, but what most backends log, limit and trust. */
+static void
+print_unseen(const struct config *c, const char *path)
+{
+	for (size_t i = 0; i < c->backend_count; i++) {
+		const struct relay_config *r = &c->backends[i].relay;
+		bool server = r->endpoint_count > 0 || r->mx != NULL;
+
+		if (server && !r->xclient && !r->xforward && r->proxy == 0 && !r->as_client)
+			printf("%s: note: backend '%s' sees the gateway's address as every client's: 'xclient yes', 'proxy protocol v2' or "
+			       "'source client' shows it the client's own, 'xforward yes' does in its log\n", path, r->name);
+	}
 }
 
 static int
@@ -51,11 +65,13 @@ check_file(const char *path, bool quiet)
 	c = config_load(path, 0, NULL, &d);
 	fputs(buf_cstr(&d.text), stderr);
 	status = c == NULL;
-	if (c != NULL && !quiet)
+	if (c != NULL && !quiet) {
 		print_counts(c, &d, path);
-	else if (c == NULL)
+		print_unseen(c, path);
+	} else if (c == NULL) {
 		fprintf(stderr, "%s: %u error%s, %u warning%s\n", path, d.errors, d.errors == 1 ? "" : "s", d.warnings,
 			d.warnings == 1 ? "" : "s");
+	}
 	config_free(&c);
 	policy_diag_fini(&d);
 	return status;
