@@ -16,7 +16,7 @@
 #include "proxy/inspect/loader.h"
 #include "proxy/smtp/address.h"
 
-enum { ARENA_BLOCK = 4096, ARENA_MAX = 16 << 20, AUTH_ID_MAX = 255, LMTP_PORT = 24 };
+enum { ARENA_BLOCK = 4096, ARENA_MAX = 16 << 20, AUTH_ID_MAX = 255 };
 
 const struct policy_env *
 config_env(void)
@@ -112,7 +112,7 @@ backend_endpoints(struct config *c, const struct policy_block *b, struct relay_c
 		return;
 	}
 	for (size_t i = 0; i < count; i++)
-		if (net_endpoint_parse(policy_setting_text(b, "address", i), r->lmtp ? LMTP_PORT : 25, &list[i]) != SP_OK)
+		if (net_endpoint_parse(policy_setting_text(b, "address", i), 25, &list[i]) != SP_OK)
 			policy_diag_at(d, c->policy, policy_setting_place(b, "address"), false,
 				"'%s' is no address:port", policy_setting_text(b, "address", i).ptr);
 	r->endpoints = list;
