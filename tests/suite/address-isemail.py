@@ -2,6 +2,7 @@
 
 What RFC 5321 allows must be taken but for DIFFERENT, each with its reason.
 """
+import contextlib
 import re
 
 import capture
@@ -21,7 +22,7 @@ class Backend(capture.Backend):
     lines = []
 
     def _serve(self, connection):
-        with connection, connection.makefile("rb") as lines:
+        with contextlib.suppress(OSError), connection, connection.makefile("rb") as lines:
             connection.sendall(b"220 backend\r\n")
             for line in iter(lines.readline, b""):
                 self.lines.append(line)

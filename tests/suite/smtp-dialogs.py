@@ -46,7 +46,7 @@ class Backend(capture.Backend):
     GOOD = base64.b64encode(b"user@testserver\0user@testserver\0secretpassword")
 
     def _serve(self, connection):
-        with connection, connection.makefile("rb") as lines:
+        with contextlib.suppress(OSError), connection, connection.makefile("rb") as lines:
             connection.sendall(b"220 backend\r\n")
             for line in iter(lines.readline, b""):
                 verb, _, rest = line.strip().partition(b" ")
