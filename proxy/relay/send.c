@@ -304,12 +304,14 @@ send_outcome(struct relay *r, const struct relay_message *m)
 	return RELAY_ANSWERED;
 }
 
-/* A connection that waits for the message, as we left it or opened anew. */
+/* A connection that waits for the message, as we left it or opened anew: once a chunk has been sent, there is no other. */
 static enum step
 send_ready(struct relay *r)
 {
-	enum relay_fault fault = data_quiet(r);
+	enum relay_fault fault = r->conn != NULL ? conn_quiet(r->conn) : FAULT_CLOSED;
 
+	if (fault != FAULT_NONE)
+		answer_fault(&r->answer, fault);
 	if (fault == FAULT_CLOSED || fault == FAULT_BUSY)
 		fault = relay_replay(r, r->deadline_ms);
 	if (fault == FAULT_NONE)
