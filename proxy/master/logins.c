@@ -37,6 +37,7 @@ config_logins(const struct config *c, const struct policy_block *b, struct confi
 		.submission = policy_setting_int(b, "submission") != 0,
 		.owned = policy_setting_given(b, "senders"),
 		.max_failures = (unsigned)policy_setting_int(b, "max auth failures"),
+		.max_client_failures = (unsigned)policy_setting_int(b, "max auth failures per client"),
 	};
 	if (policy_setting_int(b, "auth") == 2 || ret->submission)
 		ret->mode = AUTH_REQUIRE;

@@ -50,6 +50,7 @@ static const struct policy_setting_decl listen_settings[] = {
 	{ "auth plaintext", POLICY_SET_BOOL, .fallback = "no", .help = "AUTH without TLS, too" },
 	{ "auth mechanisms", POLICY_SET_STRING, .list = true, .help = "those of the backend's that are passed on; default: all but EXTERNAL, ANONYMOUS and ...-PLUS" },
 	{ "max auth failures", POLICY_SET_INT, .fallback = "3", .min = 1, .max = 1000, .help = "refused logins before 421" },
+	{ "max auth failures per client", POLICY_SET_INT, .fallback = "100", .min = 1, .max = 1000000, .help = "refused logins of one IPv4 address or IPv6 /64 in an hour, in each worker" },
 	{ "submission", POLICY_SET_BOOL, .fallback = "no", .help = "RFC 6409: AUTH is needed, who has logged in may send to any domain, Date, Message-ID, From and Sender are completed" },
 	{ "senders", POLICY_SET_TABLE, .words = user_table, .help = "table from user to the addresses and @domains, with commas, that may be his MAIL FROM and From" },
 	{ "proxy protocol from", POLICY_SET_NETS, .repeat = true, .help = "peers that name their client by a PROXY header, version 1 or 2" },

@@ -281,9 +281,11 @@ exchange_end(struct exchange *x)
 		s->errors++;
 	} else {
 		/* what the backend cannot tell now is not the client's failure */
-		s->login.failures += reply_class(x->reply.code) == 5;
-		if (reply_class(x->reply.code) == 5)
+		if (reply_class(x->reply.code) == 5) {
+			s->login.failures++;
+			guesses_note(&s->ip);
 			inspect_auth_failed(s->inspect);
+		}
 		log_refused(x);
 	}
 	session_reply_span(s, x->reply.code, x->reply.enhanced, x->reply.text);
@@ -342,7 +344,7 @@ session_auth(struct session *s, const struct command *c)
 	struct sp_span initial;
 	size_t len = span_find(c->argument, ' ');
 
-	if (s->login.failures >= s->config->auth.max_failures) {
+	if (s->login.failures >= s->config->auth.max_failures || guesses_count(&s->ip) >= s->config->auth.max_client_failures) {
 		session_goodbye(s, "4.7.0", "too many failed logins", "auth-failures");
 		return;
 	}

@@ -48,6 +48,7 @@ struct session_auth {
 	bool submission;  /* RFC 6409: what a message lacks is put into it */
 	bool owned;       /* "senders" says who may use which addresses */
 	unsigned max_failures; /* in a session: 421 4.7.0 for the next AUTH */
+	unsigned max_client_failures; /* of a client in an hour */
 };
 
 /* A listener as its sessions see it. Shared, const, lives with the policy. */

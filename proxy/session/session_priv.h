@@ -6,6 +6,7 @@
  *   ehlo.c       the reply to EHLO
  *   starttls.c   TLS with the client
  *   auth.c       AUTH
+ *   guesses.c    who tries names and passwords
  *   submission.c what RFC 6409 asks of a message of our own users
  *   etrn.c       ETRN
  *   envelope.c   MAIL and RCPT
@@ -215,6 +216,11 @@ bool session_auth_ready(struct session *s);
 size_t session_line_max(const struct session *s);
 /* Another client has the connection. */
 void session_auth_forget(struct session *s);
+
+/* ---- guesses.c ---- */
+/* Logins refused to that client in the last hour. */
+unsigned guesses_count(const struct sp_ip *ip);
+void guesses_note(const struct sp_ip *ip);
 
 /* ---- submission.c ---- */
 /* May the user send as that? code 0: yes. */
