@@ -8,7 +8,7 @@
 
 #include <inttypes.h>
 
-#include "policy/kit/domain.h"
+#include "policy/kit/idna.h"
 #include "policy/kit/utf8.h"
 
 struct unit {
@@ -152,7 +152,7 @@ domain_parse(struct compile *c, struct sp_span s, struct sp_span *ret)
 {
 	char folded[DOMAIN_OCTETS];
 
-	if (domain_fold(s, folded, &s) != SP_OK || !domain_good(s))
+	if (idna_fold(s, folded, &s) != SP_OK || !domain_good(s))
 		return "expected a domain: example.com";
 	s = arena_copy(c->values, s);
 	if (s.ptr == NULL)
@@ -171,7 +171,7 @@ address_parse(struct compile *c, struct sp_span s, struct sp_span *ret)
 
 	if (span_eq(s, SPAN_LIT("<>")))
 		s.len = 0;
-	if (!utf8_is_ascii(domain) && domain_fold(domain, folded, &domain) != SP_OK)
+	if (!utf8_is_ascii(domain) && idna_fold(domain, folded, &domain) != SP_OK)
 		domain.len = 0;
 	if (s.len > 0 && (at == 0 || at > 64 || at >= s.len || !domain_good(domain)))
 		return "expected an address: user@example.com";

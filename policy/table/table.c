@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "policy/kit/domain.h"
+#include "policy/kit/idna.h"
 #include "policy/kit/must.h"
 #include "policy/kit/span.h"
 #include "policy/kit/utf8.h"
@@ -172,7 +172,7 @@ without_last_dot(struct sp_span name)
 static const char *
 international(struct sp_span *name, char *to)
 {
-	if (!utf8_is_ascii(*name) && domain_fold(*name, to, name) != SP_OK)
+	if (!utf8_is_ascii(*name) && idna_fold(*name, to, name) != SP_OK)
 		return "not a domain name in any language (RFC 5891)";
 	return NULL;
 }

@@ -15,7 +15,7 @@
 /* SP_NET: longest prefix wins.  SP_DOMAIN: "example.com" is that name, ".example.com" all names
  * below it (not itself), "*" any; the most exact wins.  SP_ADDRESS: "a@example.com", "@example.com"
  * (any local part there), exact before domain; no regard to case.  SP_STRING: exact bytes.
- * A domain beyond ASCII and its A-labels are one key (policy/kit/domain.h). */
+ * A domain beyond ASCII and its A-labels are one key (policy/kit/idna.h). */
 struct table;
 
 /* key: SP_NET SP_DOMAIN SP_ADDRESS SP_STRING.  value: SP_END for a set, else the type of values. */

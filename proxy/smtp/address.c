@@ -136,7 +136,7 @@ address_domain_fold(struct sp_span domain, char *to)
 {
 	struct sp_span folded;
 
-	if (!utf8_is_ascii(domain) && domain_fold(domain, to, &folded) == SP_OK)
+	if (!utf8_is_ascii(domain) && idna_fold(domain, to, &folded) == SP_OK)
 		return folded;
 	if (domain.len > 0 && domain.ptr[domain.len - 1] == '.')
 		domain.len--;
@@ -154,7 +154,7 @@ domain_ok(struct sp_span domain)
 
 	if (utf8_is_ascii(domain))
 		return labels_ok(domain, false);
-	return domain.ptr[domain.len - 1] != '.' && domain_fold(domain, to, &folded) == SP_OK && labels_ok(folded, false);
+	return domain.ptr[domain.len - 1] != '.' && idna_fold(domain, to, &folded) == SP_OK && labels_ok(folded, false);
 }
 
 /* Octets of the local part at the front of a mailbox, if it is one; else 0. */

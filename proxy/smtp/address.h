@@ -6,7 +6,7 @@
 
 #include <sallyport/filter.h>
 
-#include "policy/kit/domain.h"
+#include "policy/kit/idna.h"
 
 struct address {
 	struct sp_span text;   /* between < and >, as sent; empty: the null sender */
@@ -40,7 +40,7 @@ enum address_error address_parse_bare(struct sp_span in, struct address *ret);
 bool address_helo_ok(struct sp_span name);
 /* LDH domain of labels 1-63, 255 in all: ASCII only. */
 bool address_domain_ok(struct sp_span name);
-/* The domain as it is compared (policy/kit/domain.h): lower case, A-labels, no trailing dot.  A name that has no such form, which
+/* The domain as it is compared (policy/kit/idna.h): lower case, A-labels, no trailing dot.  A name that has no such form, which
  * none of a parsed address is, is only folded in ASCII.  to: room for domain.len, and beyond ASCII for DOMAIN_OCTETS at least. */
 struct sp_span address_domain_fold(struct sp_span domain, char *to);
 

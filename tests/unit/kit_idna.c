@@ -1,7 +1,7 @@
 /*
- * kit_domain.c - UTF-8 read strictly (RFC 3629) and names folded for comparison (RFC 5891).
+ * kit_idna.c - UTF-8 read strictly (RFC 3629) and names folded for comparison (RFC 5891).
  */
-#include "policy/kit/domain.h"
+#include "policy/kit/idna.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -63,7 +63,7 @@ folds(const char *name, const char *want)
 	char to[DOMAIN_OCTETS];
 	struct sp_span got = { NULL, 0 };
 
-	assert_int_equal(domain_fold(span_str(name), to, &got), SP_OK);
+	assert_int_equal(idna_fold(span_str(name), to, &got), SP_OK);
 	if (!span_eq(got, span_str(want)))
 		fail_msg("%s became %.*s", name, (int)got.len, got.ptr);
 }
@@ -94,7 +94,7 @@ faults(const char *name, enum sp_status want)
 	char to[DOMAIN_OCTETS];
 	struct sp_span got = { NULL, 0 };
 
-	assert_int_equal(domain_fold(span_str(name), to, &got), want);
+	assert_int_equal(idna_fold(span_str(name), to, &got), want);
 	assert_null(got.ptr);
 }
 

@@ -1,7 +1,7 @@
 /*
- * domain.c - see domain.h.  libidn2 does the work on each label beyond ASCII by itself, and its memory is freed here.
+ * idna.c - see idna.h.  libidn2 does the work on each label beyond ASCII by itself, and its memory is freed here.
  */
-#include "policy/kit/domain.h"
+#include "policy/kit/idna.h"
 
 #include <idn2.h>
 #include <stdio.h>
@@ -33,7 +33,7 @@ label_encode(struct sp_span label, char to[static LABEL_MAX + 1])
 }
 
 enum sp_status
-domain_fold(struct sp_span name, char to[static DOMAIN_OCTETS], struct sp_span *ret)
+idna_fold(struct sp_span name, char to[static DOMAIN_OCTETS], struct sp_span *ret)
 {
 	char encoded[LABEL_MAX + 1];
 	size_t used = 0;
