@@ -172,10 +172,8 @@ relay_backend_probe(struct relay_backend *b, int64_t max_age_ms)
 		return;
 	if (b->offer.known && !b->spared && rt_now_ms() - b->asked_ms < max_age_ms)
 		return;
-	if (b->probing) {
-		(void)rt_event_wait(&b->probed, deadline);
+	if (b->probing)
 		return;
-	}
 	b->probing = true;
 	answer_init(&why);
 	fault = backend_open(&(struct opening){ b, NULL, deadline, &why }, &c);

@@ -72,7 +72,8 @@ relay_offers(const struct relay_offer *o, enum extension e)
 struct relay_offer relay_backend_offer(const struct relay_backend *b);
 /* The first line of the banner with which it last greeted us, printable ASCII, without the code; "" before that. */
 struct sp_span relay_backend_banner(const struct relay_backend *b);
-/* Asks now, if not known or older than max_age_ms; a failure leaves what was known. Suspends. */
+/* Asks now, if not known or older than max_age_ms; a failure leaves what was known. Suspends, but
+ * for when it is being asked already: then nothing is done. */
 void relay_backend_probe(struct relay_backend *b, int64_t max_age_ms);
 
 /* Why it should get no mail now; null: it can have it. */
