@@ -76,8 +76,12 @@ listener_open(const struct config_listener *l)
 	struct open_listener *o = &master.listeners[master.listener_count];
 	const char *text = l->session.listener.ptr;
 
-	if (listener_find(text) >= 0)
-		return true;
+	if (listener_find(text) >= 0) {
+		if (!l->transparent || net_make_transparent(listener_find(text)))
+			return true;
+		fprintf(stderr, "sallyport: cannot make %s transparent: %s\n", text, strerror(errno));
+		return false;
+	}
 	if (master.listener_count == sizeof(master.listeners) / sizeof(master.listeners[0])) {
 		fprintf(stderr, "sallyport: more than %zu listeners\n", master.listener_count);
 		return false;

@@ -25,6 +25,15 @@ net_borrow(int fd, int family)
 }
 
 bool
+net_make_transparent(int listener)
+{
+	struct sockaddr_storage sa = { 0 };
+	socklen_t len = sizeof(sa);
+
+	return getsockname(listener, (struct sockaddr *)&sa, &len) == 0 && net_borrow(listener, sa.ss_family);
+}
+
+bool
 net_may_borrow(void)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

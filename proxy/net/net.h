@@ -28,6 +28,7 @@ int net_listen(const struct net_endpoint *e, int backlog);
 /* The same for connections to any address that the kernel is told to bring here (Linux's TPROXY); needs CAP_NET_RAW or
  * CAP_NET_ADMIN, as does net_may_borrow() to be true: may this process use addresses that are not its own? */
 int net_listen_transparent(const struct net_endpoint *e, int backlog);
+bool net_make_transparent(int listener); /* the same of one that listens already */
 bool net_may_borrow(void);
 /* Is it an address of this machine? */
 bool net_is_own(const struct sp_ip *ip);

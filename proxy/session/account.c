@@ -27,6 +27,16 @@ log_client(const struct session *s)
 	}
 }
 
+/* The peer, where that has spoken for the client. */
+static void
+log_via(const struct session *s)
+{
+	char ip[46];
+
+	if (!ip_eq(&s->ip, &s->start->ip))
+		log_text("via", span_from_ip(&s->start->ip, ip));
+}
+
 static void
 log_address(const char *key, struct sp_span address)
 {
@@ -161,6 +171,7 @@ account_connection(const struct session *s)
 	log_begin("connection");
 	log_text("conn", span_str(s->id));
 	log_client(s);
+	log_via(s);
 	log_text("listener", s->config->listener);
 	log_int("transactions", s->transactions);
 	log_int("accepted", s->accepted);

@@ -318,7 +318,7 @@ session_restart(struct session *s, bool anew)
 			return;
 		starttls_facts(s);
 	}
-	inspect_auth(s->inspect, span_str(s->login.user), span_str(s->login.mechanism));
+	inspect_auth(s->inspect, span_str(s->given.login), s->given.login[0] != '\0' ? SPAN_LIT("XCLIENT") : SPAN_LIT(""));
 	if (anew)
 		greet(s);
 	else

@@ -100,10 +100,6 @@ session_xclient(struct session *s, const struct command *c)
 	if (g->addressed)
 		s->port = g->port;
 	session_auth_forget(s);
-	if (g->login[0] != '\0') {
-		snprintf(s->login.user, sizeof(s->login.user), "%s", g->login);
-		snprintf(s->login.mechanism, sizeof(s->login.mechanism), "XCLIENT");
-	}
 	s->state = STATE_NEW;
 	s->helo[0] = '\0';
 	s->offered = 0;
