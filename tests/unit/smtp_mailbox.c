@@ -89,7 +89,7 @@ static void
 test_many_groups(void **state)
 {
 	size_t len = 1 << 18;
-	char *text = malloc(len);
+	char *text = calloc(1, len);
 	struct sp_span rest = span_of(text, len);
 	struct address a;
 
