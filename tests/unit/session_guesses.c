@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "policy/kit/span.h"
+#include "proxy/rt/rt.h"
 #include "proxy/session/session_priv.h"
 
 static struct sp_ip
@@ -57,11 +58,31 @@ test_many(void **state)
 	assert_in_range(known, 4000, 4096);
 }
 
+/* A machine that has run for 4 seconds has run for more than an hour by a clock that is so much faster. */
+static void
+test_an_hour_later(void **state)
+{
+	struct sp_ip ip = ip_of("203.0.113.1");
+
+	(void)state;
+	while (rt_now_ms() < 4000)
+		;
+	guesses_note(&ip);
+	guesses_note(&ip);
+	assert_int_equal(guesses_count(&ip), 2);
+	rt_clock_scale(1000.);
+	assert_int_equal(guesses_count(&ip), 0);
+	guesses_note(&ip);
+	assert_int_equal(guesses_count(&ip), 1);
+	rt_clock_scale(1.);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_clients),
+		cmocka_unit_test(test_an_hour_later),
 		cmocka_unit_test(test_many),
 	};
 
