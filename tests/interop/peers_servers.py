@@ -4,11 +4,13 @@ Their packages exclude each other and Postfix.  So each is unpacked over this sy
 which ends with the server, and the system itself stays as it is.  All that a peer leaves behind goes to its folder "share",
 which it knows as /peer.
 """
+import contextlib
 import crypt
 import glob
 import os
 import re
 import shutil
+import signal
 import subprocess
 import threading
 
@@ -20,6 +22,7 @@ LIBRARIES = {
     "opensmtpd": ["libdb5.3", "libevent-2.1-7"],
     "dovecot-lmtpd": ["dovecot-core", "libapparmor1", "libexttextcat-2.0-0", "libicu72", "liblua5.4-0", "libsodium23",
                       "libstemmer0d", "libtirpc3", "libunwind8", "libwrap0"],
+    "libnet-ssleay-perl": [],
     "msmtp": ["libgsasl18", "libgssglue1", "libntlm0", "libidn12", "libsecret-1-0", "libglib2.0-0"],
 }
 USERS = ("Debian-exim", "opensmtpd", "opensmtpq", "dovecot", "dovenull")
@@ -163,7 +166,10 @@ class Peer:
 
     def stop(self):
         if self.process and self.process.poll() is None:
-            self.process.kill()  # with it goes its namespace, and all that is in it
+            with contextlib.suppress(OSError, ValueError):
+                with open("/proc/%d/task/%d/children" % (self.process.pid, self.process.pid)) as f:
+                    os.kill(int(f.read()), signal.SIGKILL)  # the namespace's first: with it go all that are in it
+            self.process.kill()
             self.process.wait()
 
     def messages(self):
@@ -385,6 +391,16 @@ class Dovecot(Peer):
         self._spawn(DOVECOT_START)
 
 
+def settled(postfix):
+    """Its main.cf with the last value of each name only: Postfix's log server hangs on warnings about the others."""
+    path = os.path.join(postfix.config, "main.cf")
+    with open(path) as f:
+        values = dict(line.split(" =", 1) for line in f.read().split("\n") if " =" in line)
+    with open(path, "w") as f:
+        f.write("".join("%s =%s\n" % pair for pair in values.items()))
+    return postfix
+
+
 class PostfixPeer:
     """The private Postfix of the other tests, with TLS, and with AUTH where Dovecot keeps the passwords."""
 
@@ -394,11 +410,16 @@ class PostfixPeer:
         auth = ""
         if dovecot:
             auth = "smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = %s/auth\n" % dovecot.share
-        self.postfix = servers.Postfix(folder, main="smtpd_tls_cert_file = %s\nsmtpd_tls_key_file = %s\nsmtpd_tls_security_level = may\n"
+        self.postfix = settled(servers.Postfix(folder, main="smtpd_tls_cert_file = %s\nsmtpd_tls_key_file = %s\nsmtpd_tls_security_level = may\n"
                                        "smtpd_tls_received_header = yes\nmessage_size_limit = %d\nsmtputf8_enable = yes\n"
                                        "virtual_mailbox_maps = inline:{{bob@example.com=bob/} {ann@example.com=ann/} "
                                        "{\u03b4\u03bf\u03ba\u03b9\u03bc\u03ae@example.com=utf8/}}\n%s" % (cert + (LIMIT, auth)),
-                                       smtpd="tlsmgr unix - - n 1000? 1 tlsmgr\n")
+                                       smtpd="tlsmgr unix - - n 1000? 1 tlsmgr\n"))
+        path = os.path.join(self.postfix.config, "master.cf")
+        with open(path) as f:
+            services = f.read()
+        with open(path, "w") as f:
+            f.write(services.replace(" 0 discard", " 0 bounce"))  # a client that writes to its users
         self.port = self.postfix.port
 
     def start(self):
@@ -420,14 +441,19 @@ class PostfixClient(PostfixPeer):
     name = "postfix-client"
 
     def __init__(self, folder, plain, tls):
-        self.postfix = servers.Postfix(
+        self.postfix = settled(servers.Postfix(
             os.path.join(folder, "front"), main="virtual_mailbox_domains =\nvirtual_mailbox_maps =\n"
             "smtpd_relay_restrictions = permit_mynetworks, reject\nmynetworks = 127.0.0.0/8\n"
             "default_transport = smtp\nsmtputf8_enable = yes\nmyhostname = front.example.net\n"
             "relayhost = [127.0.0.1]:%d\nsender_dependent_relayhost_maps = inline:{{tls@sender.example=[127.0.0.1]:%d}}\n"
             "smtp_tls_security_level = may\nsmtp_tls_policy_maps = inline:{{[127.0.0.1]:%d=encrypt}}\n"
             "smtp_tls_loglevel = 1\nmessage_size_limit = %d\n" % (plain, tls, tls, LIMIT),
-            smtpd="tlsmgr unix - - n 1000? 1 tlsmgr\n")
+            smtpd="tlsmgr unix - - n 1000? 1 tlsmgr\n"))
+        path = os.path.join(self.postfix.config, "master.cf")
+        with open(path) as f:
+            services = f.read()
+        with open(path, "w") as f:
+            f.write(services.replace(" 0 discard", " 0 bounce"))  # a client that writes to its users
         self.port = self.postfix.port
 
 
