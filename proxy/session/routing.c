@@ -136,12 +136,21 @@ session_results(struct session *s)
 
 /* ---- what they offer -------------------------------------------------------------------------- */
 
+/* The smaller of two limits; 0: there is none. */
+static int64_t
+narrower(int64_t a, int64_t b)
+{
+	return a == 0 || (b > 0 && b < a) ? b : a;
+}
+
 static void
 offer_narrow(struct relay_offer *to, const struct relay_offer *by)
 {
-	to->extensions &= by->extensions | EXT_BIT(EXT_AUTH);
-	if (to->size_max == 0 || (by->size_max > 0 && by->size_max < to->size_max))
-		to->size_max = by->size_max;
+	to->extensions &= by->extensions | EXT_BIT(EXT_AUTH) | EXT_BIT(EXT_ETRN) | EXT_BIT(EXT_LIMITS);
+	to->size_max = narrower(to->size_max, by->size_max);
+	to->mail_max = narrower(to->mail_max, by->mail_max);
+	to->rcpt_max = narrower(to->rcpt_max, by->rcpt_max);
+	to->domain_max = narrower(to->domain_max, by->domain_max);
 }
 
 /* Where a mail goes is seen at RCPT only, but what it may be is said at EHLO.  AUTH and such are the listener's own backend's.
