@@ -190,6 +190,20 @@ explain_authors(const struct explain *x, const struct inspect *i)
 			"'several from' of listener %s is no\n", x->listener);
 }
 
+/* Where there are several backends: which of them gets it. */
+static void
+explain_route(const struct explain *x, const struct inspect *i, const struct address *rcpt)
+{
+	const struct session_config *listener = explain_listener(x);
+	struct sp_span named = inspect_backend(i), name;
+
+	if (listener == NULL || listener->route_count < 2 || x->user != NULL)
+		return;
+	name = policy_block_name(listener->routes[session_route_of(listener, named, rcpt->domain)]->block);
+	fprintf(x->json ? stderr : stdout, "recipient <%.*s>: to backend %.*s\n", (int)rcpt->text.len, rcpt->text.ptr,
+		(int)name.len, name.ptr);
+}
+
 static struct policy_verdict
 explain_rcpts(struct explain *x, struct inspect *i)
 {
@@ -205,6 +219,8 @@ explain_rcpts(struct explain *x, struct inspect *i)
 			printf("recipient <%s>: %s\n", x->to[n], policy_class_name(v.verdict));
 		if (stops(&v) && n + 1 == x->to_count && accepted == 0)
 			return v;
+		if (!stops(&v))
+			explain_route(x, i, &rcpt);
 		inspect_rcpt_result(i, !stops(&v));
 		accepted += !stops(&v);
 	}

@@ -22,9 +22,8 @@ backend_of(const struct session *s, size_t route)
 
 /* The backend that serves the domain; the first in the file counts. */
 static size_t
-route_of_domain(const struct session *s, struct sp_span domain)
+route_of_domain(const struct session_config *c, struct sp_span domain)
 {
-	const struct session_config *c = s->config;
 	char text[DOMAIN_MAX];
 
 	if (domain.len == 0 || domain.len >= sizeof(text))
@@ -36,17 +35,21 @@ route_of_domain(const struct session *s, struct sp_span domain)
 	return c->route;
 }
 
+size_t
+session_route_of(const struct session_config *c, struct sp_span named, struct sp_span domain)
+{
+	for (size_t i = 0; named.len > 0 && i < c->route_count; i++)
+		if (span_eq(policy_block_name(c->routes[i]->block), named))
+			return i;
+	return route_of_domain(c, domain);
+}
+
 static size_t
 route_of(const struct session *s, const struct address *rcpt)
 {
-	struct sp_span name = inspect_backend(s->inspect);
-
 	if (session_authenticated(s)) /* another would not know him */
 		return s->config->route;
-	for (size_t i = 0; name.len > 0 && i < s->config->route_count; i++)
-		if (span_eq(policy_block_name(s->config->routes[i]->block), name))
-			return i;
-	return route_of_domain(s, rcpt->domain);
+	return session_route_of(s->config, inspect_backend(s->inspect), rcpt->domain);
 }
 
 static struct command_error

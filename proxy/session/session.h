@@ -99,6 +99,8 @@ struct session_start {
 	void *arg;
 };
 
+/* Where mail for this domain goes, an index of c->routes; named: the backend that a rule has named, or "". */
+size_t session_route_of(const struct session_config *c, struct sp_span named, struct sp_span domain);
 /* Is it a client's certificate that opens "relay for certificates"?  fingerprint: as tls.client.fingerprint has it. */
 bool session_may_relay_by(const struct session_config *c, struct sp_span fingerprint);
 /* May a client at ip send to this recipient on this listener?  Else 550 5.7.1. */
