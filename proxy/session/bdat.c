@@ -44,7 +44,7 @@ refusal_end(struct session *s, const struct bdat_command *chunk)
 {
 	if (s->done || chunk_fits(s, chunk))
 		return;
-	if (!upload_skip(s, s->config->limits.message_size))
+	if (!session_flush(s) || !upload_skip(s, s->config->limits.message_size))
 		return;
 	s->done = true;
 	s->end = "bdat";

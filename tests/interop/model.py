@@ -178,7 +178,7 @@ def make_other(dice):
     bad = [("EHLO", "EHLO"), ("EHLO", "EHLO a b"), ("RSET", "RSET x"), ("VRFY", "VRFY"), ("DATA", "DATA x"), ("EXPN", "EXPN x"),
            ("AUTH", "AUTH PLAIN AAAA"), ("FOO", "FOO bar"), ("FOO", ""), ("STARTTLS", "STARTTLS"), ("FOO", "MAILFROM:<a@b>"),
            ("LINE", "NOOP\nNOOP"), ("LINE", "x" * 3000)]
-    last = [("QUIT", "QUIT"), ("REFUSES TO TALK", "BDAT 5 LAST"), ("REFUSES TO TALK", "GET / HTTP/1.1"), ("BARE", "NOOP\rNOOP"),
+    last = [("QUIT", "QUIT"), ("REFUSES TO TALK", "BDAT +5 LAST"), ("REFUSES TO TALK", "GET / HTTP/1.1"), ("BARE", "NOOP\rNOOP"),
             ("BARE", "NO\0OP")]
     kind = dice.random()
     verb, line = dice.choice(good if kind < 0.55 else bad if kind < 0.93 else last)
@@ -193,6 +193,8 @@ def make_group(dice, model, key):
             c = make_other(dice)
         elif model.state == NEW:
             c = Command("EHLO", "EHLO client.example.org", True, {})
+        elif model.state in (READY, MAIL) and model.extended and dice.random() < 0.05:
+            c = Command("BDAT", "BDAT 12 LAST\r\nQUIT\r\nQUIT\r\n", False, {})  # out of place: no command in it is one
         elif model.state == READY:
             c = make_mail(dice, "%s-%d" % (key, n))
         elif model.state == MAIL or dice.random() < 0.4:
@@ -417,6 +419,8 @@ class Session:
             message = self.send(self.group())
             while message and self.model.open:
                 message = self.upload(message)
+            if self.model.open and self.model.state == RCPT and self.model.extended and self.dice.random() < 0.4:
+                self.by_chunks(re.match(r"[^.@]+", self.sender).group())
         if self.dice.random() < 0.3:
             self.client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.client.close()
@@ -458,6 +462,25 @@ class Session:
         self.client.send(pieces[-1])
         self.expect(expected, "message %r" % content[:60])
         return ""
+
+    def by_chunks(self, key):
+        """The same by BDAT; of what is too big the chunk that is too many is the last."""
+        content, own = make_message(self.dice, key)
+        self.history.append((key, "chunks", own))
+        cuts = [5000] if len(content) > 8192 else sorted(self.dice.randrange(len(content)) for _ in range(self.dice.randrange(4)))
+        parts = [content[a:b] for a, b in zip([0] + cuts, cuts + [len(content)])]
+        data = b"".join(b"BDAT %d%s\r\n%s" % (len(p), b" LAST" if n == len(cuts) else b"", p) for n, p in enumerate(parts))
+        if self.dice.random() < 0.04:
+            self.client.send(data[:-2])
+            self.messages[key] = (content, self.sender, 5, 0, 0)
+            self.model.open = False
+            return
+        for piece in self.pieces(data):
+            self.client.send(piece)
+        self.expect([2] * len(cuts), "chunks of %r" % content[:60])
+        expected = self.model.message(own)
+        self.messages[key] = (content, self.sender, own, int(expected == [2]), 1)
+        self.expect(expected, "message in chunks %r" % content[:60])
 
     def pieces(self, data):
         if self.dice.random() < 0.6:
