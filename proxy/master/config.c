@@ -142,6 +142,16 @@ any_transparent(const struct policy *p)
 	return false;
 }
 
+/* A unix socket has no address that could be the client's. */
+static void
+backend_source(struct config *c, const struct policy_block *b, const struct relay_config *r, struct policy_diag *d)
+{
+	for (size_t i = 0; r->as_client && i < r->endpoint_count; i++)
+		if (r->endpoints[i].kind == NET_UNIX)
+			policy_diag_at(d, c->policy, policy_setting_place(b, "source"), false,
+				"backend '%s' cannot see the client's address by a unix socket", r->name);
+}
+
 static void
 backend_build(struct config *c, size_t index, bool quiet, struct policy_diag *d)
 {
@@ -162,6 +172,7 @@ backend_build(struct config *c, size_t index, bool quiet, struct policy_diag *d)
 	r->pool_idle_ms = policy_setting_int(b, "pool idle");
 	backend_timeouts(b, &r->timeouts);
 	backend_endpoints(c, b, r, d);
+	backend_source(c, b, r, d);
 	config_backend_tls(c, b, r, d);
 	if (c->override.backend != NULL) {
 		r->mx = r->sink = NULL;
@@ -271,11 +282,9 @@ extension_set(struct config *c, const struct policy_block *b, const char *key, u
 	return set;
 }
 
-static void
-listener_build(struct config *c, size_t index, struct policy_diag *d)
+void
+config_session(struct config *c, const struct policy_block *b, struct config_listener *l, struct policy_diag *d)
 {
-	const struct policy_block *b = policy_block(c->policy, "listen", index);
-	struct config_listener *l = &c->listeners[index];
 	struct session_config *s = &l->session;
 
 	s->listener = policy_block_name(b);
@@ -292,14 +301,27 @@ listener_build(struct config *c, size_t index, struct policy_diag *d)
 	s->quoted_local = policy_setting_int(b, "quoted local part") != 0;
 	s->withhold = extension_set(c, b, "withhold", UINT32_MAX, d);
 	s->pass = extension_set(c, b, "pass", EXTENSIONS_ON_REQUEST, d);
+	listener_limits(b, l);
+}
+
+static void
+listener_build(struct config *c, size_t index, struct policy_diag *d)
+{
+	const struct policy_block *b = policy_block(c->policy, "listen", index);
+	struct config_listener *l = &c->listeners[index];
+	struct session_config *s = &l->session;
+
+	config_session(c, b, l, d);
 	s->trust_proxy = c->override.trust_proxy;
 	l->transparent = policy_setting_int(b, "transparent") != 0;
-	listener_limits(b, l);
 	if (net_endpoint_parse(c->override.listen != NULL ? span_str(c->override.listen) : s->listener, 0, &l->endpoint) != SP_OK || l->endpoint.kind == NET_HOST) {
 		policy_diag_at(d, c->policy, policy_block_place(b), false,
 			"'%s' is no address:port to listen on", s->listener.ptr);
 		return;
 	}
+	if (l->transparent && span_starts(s->listener, SPAN_LIT("unix:")))
+		policy_diag_at(d, c->policy, policy_setting_place(b, "transparent"), false,
+			"no other server's clients come to a unix socket");
 	listener_backend(c, b, l, d);
 	config_logins(c, b, l, d);
 	listener_relay(c, b, l, d);
@@ -373,6 +395,7 @@ config_build(struct policy *policy, unsigned generation, const struct config_ove
 	for (size_t i = 0; i < c->listener_count; i++)
 		listener_build(c, i, d);
 	config_routes(c, d);
+	config_atrn(c, d);
 	if (d->errors > 0)
 		config_free(&c);
 	return c;
@@ -409,4 +432,6 @@ config_shadow(struct config *c)
 {
 	for (size_t i = 0; i < c->listener_count; i++)
 		c->listeners[i].session.shadow = true;
+	for (size_t i = 0; i < c->atrn_count; i++)
+		c->atrns[i].session.shadow = true;
 }
