@@ -7,7 +7,6 @@
  * spans and one domain.  RFC 7489, RFC 8601 2.7.4; the tree walk of RFC 9989 as a setting (org.c).
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -125,7 +124,7 @@ dmarc_load(struct sp_load *load, const struct sp_host *host, void *arg, struct s
 	conf->org = (struct org){ (enum org_way)conf->discovery, conf->list };
 	if (conf->reports == NULL)
 		return SP_OK;
-	conf->report_fd = open(conf->reports, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+	conf->report_fd = report_open(conf->reports);
 	if (conf->report_fd < 0) {
 		sp_load_error(host, load, conf->reports, 0, 0, "cannot be opened to append reports: %s", strerror(errno));
 		dmarc_unload(conf, NULL, 0);
@@ -293,14 +292,18 @@ append_report(struct sp_ctx *ctx, const struct verdict *v)
 		.rcpts = tx->rcpts, .rcpt_count = tx->rcpt_count, .way = conf->org.way, .found = &tx->found, .verdict = v };
 	char *memory = sp_alloc(ctx, REPORT_MAX);
 	struct writer w;
+	ssize_t done;
 
 	writer_init(&w, memory, memory != NULL ? REPORT_MAX : 0);
 	r.time = (int64_t)time(NULL);
 	report_write(&w, ctx, &r);
-	if (w.full)
+	if (w.full) {
 		sp_log(ctx, SP_LOG_ERROR, "dmarc: a report of this message does not fit into a line");
-	else if (write(conf->report_fd, w.ptr, w.len) != (ssize_t)w.len)
-		sp_log(ctx, SP_LOG_ERROR, "dmarc: %s: %s", conf->reports, strerror(errno));
+		return;
+	}
+	done = write(conf->report_fd, w.ptr, w.len);
+	if (done != (ssize_t)w.len)
+		sp_log(ctx, SP_LOG_ERROR, "dmarc: %s: %s", conf->reports, done < 0 ? strerror(errno) : "not a whole line");
 }
 
 static enum sp_status
