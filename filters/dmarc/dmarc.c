@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -112,6 +113,10 @@ dmarc_load(struct sp_load *load, const struct sp_host *host, void *arg, struct s
 
 	(void)entries, (void)count;
 	conf->report_fd = -1;
+	if (getrandom(&conf->lots, sizeof(conf->lots), 0) != (ssize_t)sizeof(conf->lots)) {
+		sp_load_error(host, load, NULL, 0, 0, "no random number to be had: %s", strerror(errno));
+		return SP_SYSTEM;
+	}
 	if (conf->discovery == ORG_LIST) {
 		conf->list = list_load(conf->psl);
 		if (conf->list == NULL) {
@@ -146,7 +151,8 @@ copy(struct sp_ctx *ctx, struct sp_span s)
 	return (struct sp_span){ memory, s.len };
 }
 
-/* FNV-1a over what stays when a message is sent again: its sender, its From, its Message-ID. */
+/* FNV-1a over what stays when a message is sent again: its sender, its From, its Message-ID.  It begins with a number
+ * that nobody knows: else a sender would look for a Message-ID that pct= lets off. */
 static void
 lot_add(struct dmarc_tx *tx, struct sp_span s)
 {
@@ -167,11 +173,12 @@ dmarc_on_connect(struct sp_ctx *ctx, const struct sp_connect *ev)
 static enum sp_status
 dmarc_on_mail(struct sp_ctx *ctx, const struct sp_mail *ev)
 {
+	const struct dmarc_conf *conf = ctx->conf;
 	struct dmarc_tx *tx = ctx->tx;
 
 	tx->null_sender = ev->address.len == 0;
 	tx->sender = copy(ctx, ev->domain);
-	tx->lot = UINT64_C(0xcbf29ce484222325);
+	tx->lot = conf->lots;
 	lot_add(tx, ev->address);
 	return SP_OK;
 }
