@@ -244,7 +244,8 @@ message_check(struct judging *g, const struct sp_header *h, enum sp_status *st)
 	return NULL;
 }
 
-/* The newest decides (step 4); the older ones are looked at until one fails (step 5). */
+/* The newest decides (step 4); the older ones are looked at until one fails (step 5), other sessions get their turn before
+ * each: it may be over 256 KiB of header. */
 static enum sp_status
 messages_check(struct judging *g)
 {
@@ -256,7 +257,10 @@ messages_check(struct judging *g)
 
 		if (n < g->chain.count && g->judge->result != ARC_PASS)
 			break;
-		st = field(g, g->chain.sets[n - 1].message, &h);
+		if (n < g->chain.count)
+			st = sp_sleep(g->ctx, 0);
+		if (st == SP_OK)
+			st = field(g, g->chain.sets[n - 1].message, &h);
 		if (st == SP_OK)
 			why = message_check(g, &h, &st);
 		if (n == g->chain.count && why == no_key_now)

@@ -138,6 +138,10 @@ fifty_hops_and_no_more(void **state)
 	assert_int_equal(number(p, FACT_RESULT), ARC_PASS);
 	assert_int_equal(number(p, FACT_INSTANCES), 50);
 	assert_int_equal(number(p, FACT_OLDEST), 40); /* so many are looked at, and one more */
+	assert_int_equal(p->reader.turns, 10); /* others get their turn before each but the newest */
+	p->reader.turn = SP_CANCELED;
+	assert_int_equal(arc_box_see(&p->reader, p->sealer.text, p->sealer.len), SP_CANCELED);
+	arc_box_reset(&p->reader);
 	len = p->sealer.len;
 	seal(p, p->sealer.text, len, 1);
 	assert_int_equal(p->sealer.len, len);
