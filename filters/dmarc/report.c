@@ -1,5 +1,5 @@
 /*
- * report.c - one line of aggregate-report data (see report.h).  RFC 7489 appendix C, RFC 8259.
+ * report.c - one line of aggregate-report data, and the file for it (see report.h).  RFC 7489 appendix C, RFC 8259.
  *
  * Memory: the caller's.  Results hold what senders wrote, so every string is encoded here, whatever it is.
  */
