@@ -16,7 +16,8 @@
 #include "proxy/inspect/inspect_priv.h"
 #include "proxy/smtp/authres.h"
 
-enum { HEAD_OCTETS = 4 << 20, NOTE_OCTETS = 16 * 1024 };
+/* HEAD_OCTETS: the 16 MiB that a listener may take, a quarter more where each line begins with a dot, and what is added. */
+enum { HEAD_OCTETS = 24 << 20, NOTE_OCTETS = 16 * 1024 };
 
 struct apply {
 	struct inspect *in;
