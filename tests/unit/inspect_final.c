@@ -69,17 +69,17 @@ sees_the_message_as_it_goes_on(void **state)
 	assert_string_equal(fields, "Received: by us|From: a|X: 1|Subject: s\r\n folded|");
 	assert_string_equal(text, ".one\r\ntwo\r\n");
 	/* no header, no body, neither */
-	auth_check(SIGN ACCEPT, "text\r\n.\r\n", "Seal:\r\n\t.2\r\nSig: 1\r\n" TRACE "\r\ntext\r\n", "+Sig,+Seal");
+	auth_check(SIGN ACCEPT, "text\r\n.\r\n", "Seal:\r\n\t.2\r\nSig: 1\r\n" TRACE "\r\ntext\r\n", "+Sig,+Seal,+empty-line");
 	assert_string_equal(fields, "Received: by us|");
 	assert_string_equal(text, "text\r\n");
 	auth_check(SIGN ACCEPT, "A: 1\r\nno field\r\n\r\nB: 2\r\n.\r\n",
-		"Seal:\r\n\t.2\r\nSig: 1\r\n" TRACE "A: 1\r\n\r\nno field\r\n\r\nB: 2\r\n", "+Sig,+Seal");
+		"Seal:\r\n\t.2\r\nSig: 1\r\n" TRACE "A: 1\r\n\r\nno field\r\n\r\nB: 2\r\n", "+Sig,+Seal,+empty-line");
 	assert_string_equal(fields, "Received: by us|A: 1|");
 	assert_string_equal(text, "no field\r\n\r\nB: 2\r\n");
 	auth_check(SIGN ACCEPT, "A: 1\r\n.\r\n", "Seal:\r\n\t.2\r\nSig: 1\r\n" TRACE "A: 1\r\n", "+Sig,+Seal");
 	assert_string_equal(fields, "Received: by us|A: 1|");
 	assert_string_equal(text, "");
-	auth_check(SIGN ACCEPT, " x\r\n.\r\n", "Seal:\r\n\t.2\r\nSig: 1\r\n" TRACE "\r\n x\r\n", "+Sig,+Seal");
+	auth_check(SIGN ACCEPT, " x\r\n.\r\n", "Seal:\r\n\t.2\r\nSig: 1\r\n" TRACE "\r\n x\r\n", "+Sig,+Seal,+empty-line");
 	assert_string_equal(text, " x\r\n");
 }
 
