@@ -25,6 +25,19 @@ warn_rule(struct compile *c, const struct policy_rule *r)
 		r->waits_for->name.ptr);
 }
 
+static void
+warn_filter(struct compile *c, size_t index)
+{
+	const struct policy_filter *f = &c->p->filters[index];
+
+	if (!f->wanted)
+		diag_warning(c, c->infos[index].at, "no rule reads one of its facts, so it does not run",
+			"filter '%.*s' is never used", (int)f->name.len, f->name.ptr);
+	else if (!f->on_demand && c->p->filter_loaded[index] && f->module->by_rule != NULL && f->module->by_rule(f->conf))
+		diag_warning(c, c->infos[index].at, "a rule should say for which: NAME : if client.ip in own  filter NAME",
+			"filter '%.*s' does its work on every message, whoever sends it", (int)f->name.len, f->name.ptr);
+}
+
 void
 warn_all(struct compile *c)
 {
@@ -35,9 +48,7 @@ warn_all(struct compile *c)
 			diag_warning(c, p->tables[i]->at, NULL, "table '%.*s' is never used", (int)p->tables[i]->name.len,
 				p->tables[i]->name.ptr);
 	for (size_t i = 0; i < p->filter_count; i++)
-		if (!p->filters[i].wanted)
-			diag_warning(c, c->infos[i].at, "no rule reads one of its facts, so it does not run",
-				"filter '%.*s' is never used", (int)p->filters[i].name.len, p->filters[i].name.ptr);
+		warn_filter(c, i);
 	for (size_t i = 0; i < p->rule_count; i++)
 		warn_rule(c, p->rules[i]);
 }

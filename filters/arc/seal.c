@@ -51,29 +51,6 @@ make_results(struct adding *a)
 
 /* ---- the message signature ------------------------------------------------------------------ */
 
-/* The relaxed hash of the final body. */
-static enum sp_status
-body_hash(struct sp_ctx *ctx, unsigned char hash[static EVP_MAX_MD_SIZE])
-{
-	struct canon_body canon = { .md = NULL };
-	enum sp_status st = canon_body_init(&canon, EVP_sha256(), CANON_RELAXED, -1);
-	struct sp_span chunk;
-	int64_t at = 0;
-	size_t len;
-
-	while (st == SP_OK) {
-		st = sp_body_get(ctx, at, &chunk);
-		if (st != SP_OK)
-			break;
-		canon_body_add(&canon, chunk);
-		at += (int64_t)chunk.len;
-	}
-	if (st == SP_NONE)
-		st = canon_body_end(&canon, hash, &len);
-	canon_body_fini(&canon);
-	return st;
-}
-
 /* SP_NONE: it has more fields than a signature may name. */
 static enum sp_status
 make_message(struct adding *a)
@@ -91,7 +68,7 @@ make_message(struct adding *a)
 		.kind = SIGNATURE_ARC_MESSAGE,
 		.instance = a->instance,
 		.field = message_name };
-	enum sp_status st = names != NULL && memory != NULL ? body_hash(a->ctx, hash) : SP_LIMIT;
+	enum sp_status st = names != NULL && memory != NULL ? signing_body_hash(a->ctx, CANON_RELAXED, hash) : SP_LIMIT;
 
 	if (st != SP_OK)
 		return st;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "arc/arc.h"
+#include "mailauth/authres.h"
 #include "mailauth/base64.h"
 #include "mailauth/tags.h"
 #include "mailauth/text.h"
@@ -40,45 +41,13 @@ instance_of(struct sp_span text, size_t *ret)
 	return st;
 }
 
-/* Behind a comment that begins at s, nested ones included; false: it does not end. */
-static bool
-skip_comment(struct sp_span *s)
-{
-	size_t depth = 0;
-
-	for (size_t i = 0; i < s->len; i++) {
-		if (s->ptr[i] == '\\')
-			i++;
-		else if (s->ptr[i] == '(')
-			depth++;
-		else if (s->ptr[i] == ')' && --depth == 0) {
-			*s = text_from(*s, i + 1);
-			return true;
-		}
-	}
-	return false;
-}
-
-static void
-skip_cfws(struct sp_span *s)
-{
-	for (;;) {
-		while (s->len > 0 && memchr(" \t\r\n", s->ptr[0], 4) != NULL)
-			*s = text_from(*s, 1);
-		if (s->len == 0 || s->ptr[0] != '(' || !skip_comment(s))
-			return;
-	}
-}
-
 static bool
 take_char(struct sp_span *s, char c)
 {
-	skip_cfws(s);
-	if (s->len == 0 || s->ptr[0] != c)
+	if (!authres_skip_cfws(s) || s->len == 0 || s->ptr[0] != c)
 		return false;
 	*s = text_from(*s, 1);
-	skip_cfws(s);
-	return true;
+	return authres_skip_cfws(s);
 }
 
 enum sp_status

@@ -244,7 +244,8 @@ message_check(struct judging *g, const struct sp_header *h, enum sp_status *st)
 	return NULL;
 }
 
-/* The newest decides (step 4); the older ones are looked at until one fails (step 5). */
+/* The newest decides (step 4); the older ones are looked at until one fails (step 5), other sessions get their turn before
+ * each: it may be over 256 KiB of header. */
 static enum sp_status
 messages_check(struct judging *g)
 {
@@ -256,7 +257,10 @@ messages_check(struct judging *g)
 
 		if (n < g->chain.count && g->judge->result != ARC_PASS)
 			break;
-		st = field(g, g->chain.sets[n - 1].message, &h);
+		if (n < g->chain.count)
+			st = sp_sleep(g->ctx, 0);
+		if (st == SP_OK)
+			st = field(g, g->chain.sets[n - 1].message, &h);
 		if (st == SP_OK)
 			why = message_check(g, &h, &st);
 		if (n == g->chain.count && why == no_key_now)
@@ -309,14 +313,30 @@ stated_of(struct sp_span result)
 	return ARC_STATED_NONE;
 }
 
-/* Of several dmarc results one that is no pass counts. */
+/* Of several dmarc results one that is no pass counts; a pass is none where what follows cannot be read: it may be a
+ * sender's text that hides the true one. now: the message's author. */
+static enum arc_stated
+stated_dmarc(struct authres *a, struct sp_span now)
+{
+	enum arc_stated ret = ARC_STATED_NONE;
+	struct authres_item item;
+	enum sp_status st;
+
+	while ((st = authres_next(a, &item)) == SP_OK) {
+		if (!text_same(item.method, TEXT("dmarc")))
+			continue;
+		ret = meant(&item, now) ? stated_of(item.result) : ARC_STATED_NONE;
+		if (ret != ARC_STATED_PASS)
+			return ret;
+	}
+	return st == SP_NONE ? ret : ARC_STATED_NONE;
+}
+
 static enum sp_status
 first_states(struct judging *g)
 {
 	char memory[DOMAIN_MAX + 1];
 	struct sp_span now = TEXT("");
-	struct authres_item item;
-	bool any = false;
 	struct authres a;
 	struct sp_header h;
 	size_t instance;
@@ -328,18 +348,7 @@ first_states(struct judging *g)
 		return SP_OK;
 	if (!from_domain(g, memory, &now))
 		now = TEXT("");
-	while (authres_next(&a, &item) == SP_OK) {
-		enum arc_stated stated;
-
-		if (!text_same(item.method, TEXT("dmarc")))
-			continue;
-		stated = meant(&item, now) ? stated_of(item.result) : ARC_STATED_NONE;
-		if (!any || stated != ARC_STATED_PASS)
-			g->judge->dmarc = stated;
-		any = true;
-		if (stated != ARC_STATED_PASS)
-			break;
-	}
+	g->judge->dmarc = stated_dmarc(&a, now);
 	return SP_OK;
 }
 

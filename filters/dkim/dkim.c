@@ -119,6 +119,13 @@ signs(const struct sp_ctx *ctx)
 	return ((const struct dkim_conf *)ctx->conf)->keys != NULL;
 }
 
+/* Or we would sign for whoever writes our domain into his From. */
+static bool
+dkim_by_rule(const void *conf)
+{
+	return ((const struct dkim_conf *)conf)->keys != NULL;
+}
+
 /* ---- configuration ----------------------------------------------------------------------------------- */
 
 static enum sp_status
@@ -354,6 +361,7 @@ SP_FILTER(dkim) = { SP_FILTER_HEAD,
 	.tx_size = sizeof(struct verify_tx),
 	.load = dkim_load,
 	.unload = dkim_unload,
+	.by_rule = dkim_by_rule,
 	.on_header = dkim_on_header,
 	.on_eoh = dkim_on_eoh,
 	.on_body = dkim_on_body,

@@ -12,7 +12,7 @@
 #include "mailauth/signature.h"
 #include "mailauth/text.h"
 
-enum { NAMES_OCTETS = 8192, FIELD_OCTETS = 16384, YIELD_OCTETS = 256 * 1024 /* about a millisecond of hashing */ };
+enum { NAMES_OCTETS = 8192, FIELD_OCTETS = 16384 };
 
 enum sp_status
 sign_load(struct sp_load *load, const struct sp_host *host, struct dkim_conf *conf)
@@ -74,34 +74,6 @@ from_domain(struct sp_ctx *ctx, char memory[static DOMAIN_MAX + 1], struct sp_sp
 
 /* ---- signing ----------------------------------------------------------------------------------------------- */
 
-/* Other sessions get their turn while a large body is hashed. */
-static enum sp_status
-body_hash(struct sp_ctx *ctx, enum canon form, unsigned char hash[static EVP_MAX_MD_SIZE])
-{
-	struct canon_body body;
-	struct sp_span chunk;
-	int64_t offset = 0, turn = YIELD_OCTETS;
-	size_t len;
-	enum sp_status st = canon_body_init(&body, EVP_sha256(), form, -1);
-
-	if (st != SP_OK)
-		return st;
-	while ((st = sp_body_get(ctx, offset, &chunk)) == SP_OK && chunk.len > 0) {
-		canon_body_add(&body, chunk);
-		offset += (int64_t)chunk.len;
-		if (offset < turn)
-			continue;
-		turn = offset + YIELD_OCTETS;
-		st = sp_sleep(ctx, 0);
-		if (st != SP_OK)
-			break;
-	}
-	if (st == SP_OK || st == SP_NONE)
-		st = canon_body_end(&body, hash, &len);
-	canon_body_fini(&body);
-	return st;
-}
-
 static enum sp_status
 sign_each(struct sp_ctx *ctx, struct signing *s, const struct signature_fields *fields, struct sp_span from)
 {
@@ -146,7 +118,7 @@ sign_message(struct sp_ctx *ctx, const struct keytable_key *key, struct sp_span 
 		return SP_OK;
 	}
 	if (st == SP_OK)
-		st = body_hash(ctx, s.body, hash);
+		st = signing_body_hash(ctx, s.body, hash);
 	if (st == SP_OK)
 		st = sign_each(ctx, &s, &fields, from);
 	if (st != SP_OK)

@@ -7,8 +7,8 @@
  * spans and one domain.  RFC 7489, RFC 8601 2.7.4; the tree walk of RFC 9989 as a setting (org.c).
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -113,6 +113,10 @@ dmarc_load(struct sp_load *load, const struct sp_host *host, void *arg, struct s
 
 	(void)entries, (void)count;
 	conf->report_fd = -1;
+	if (getrandom(&conf->lots, sizeof(conf->lots), 0) != (ssize_t)sizeof(conf->lots)) {
+		sp_load_error(host, load, NULL, 0, 0, "no random number to be had: %s", strerror(errno));
+		return SP_SYSTEM;
+	}
 	if (conf->discovery == ORG_LIST) {
 		conf->list = list_load(conf->psl);
 		if (conf->list == NULL) {
@@ -125,7 +129,7 @@ dmarc_load(struct sp_load *load, const struct sp_host *host, void *arg, struct s
 	conf->org = (struct org){ (enum org_way)conf->discovery, conf->list };
 	if (conf->reports == NULL)
 		return SP_OK;
-	conf->report_fd = open(conf->reports, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+	conf->report_fd = report_open(conf->reports);
 	if (conf->report_fd < 0) {
 		sp_load_error(host, load, conf->reports, 0, 0, "cannot be opened to append reports: %s", strerror(errno));
 		dmarc_unload(conf, NULL, 0);
@@ -147,7 +151,8 @@ copy(struct sp_ctx *ctx, struct sp_span s)
 	return (struct sp_span){ memory, s.len };
 }
 
-/* FNV-1a over what stays when a message is sent again: its sender, its From, its Message-ID. */
+/* FNV-1a over what stays when a message is sent again: its sender, its From, its Message-ID.  It begins with a number
+ * that nobody knows: else a sender would look for a Message-ID that pct= lets off. */
 static void
 lot_add(struct dmarc_tx *tx, struct sp_span s)
 {
@@ -168,11 +173,12 @@ dmarc_on_connect(struct sp_ctx *ctx, const struct sp_connect *ev)
 static enum sp_status
 dmarc_on_mail(struct sp_ctx *ctx, const struct sp_mail *ev)
 {
+	const struct dmarc_conf *conf = ctx->conf;
 	struct dmarc_tx *tx = ctx->tx;
 
 	tx->null_sender = ev->address.len == 0;
 	tx->sender = copy(ctx, ev->domain);
-	tx->lot = UINT64_C(0xcbf29ce484222325);
+	tx->lot = conf->lots;
 	lot_add(tx, ev->address);
 	return SP_OK;
 }
@@ -293,14 +299,18 @@ append_report(struct sp_ctx *ctx, const struct verdict *v)
 		.rcpts = tx->rcpts, .rcpt_count = tx->rcpt_count, .way = conf->org.way, .found = &tx->found, .verdict = v };
 	char *memory = sp_alloc(ctx, REPORT_MAX);
 	struct writer w;
+	ssize_t done;
 
 	writer_init(&w, memory, memory != NULL ? REPORT_MAX : 0);
 	r.time = (int64_t)time(NULL);
 	report_write(&w, ctx, &r);
-	if (w.full)
+	if (w.full) {
 		sp_log(ctx, SP_LOG_ERROR, "dmarc: a report of this message does not fit into a line");
-	else if (write(conf->report_fd, w.ptr, w.len) != (ssize_t)w.len)
-		sp_log(ctx, SP_LOG_ERROR, "dmarc: %s: %s", conf->reports, strerror(errno));
+		return;
+	}
+	done = write(conf->report_fd, w.ptr, w.len);
+	if (done != (ssize_t)w.len)
+		sp_log(ctx, SP_LOG_ERROR, "dmarc: %s: %s", conf->reports, done < 0 ? strerror(errno) : "not a whole line");
 }
 
 static enum sp_status

@@ -14,6 +14,7 @@ struct dmarc_conf {
 	psl_ctx_t *list; /* by load */
 	int report_fd;   /* by load; -1: no reports */
 	struct org org;  /* by load */
+	uint64_t lots;   /* by load: a random number, what lots begin with */
 };
 
 struct dmarc_session {

@@ -53,12 +53,12 @@ walk_init(struct walk *w, struct sp_span domain)
 		w->names[w->count++] = name;
 }
 
-/* How many of its names the walk sees: psd= stops it, psd=y not where it starts. */
+/* How many of its names the walk sees: psd=y and psd=n stop it, also where it starts (RFC 9989 4.10, steps 2 and 6). */
 static size_t
 walk_end(const struct walk *w)
 {
 	for (size_t i = 0; i < w->count; i++)
-		if (w->records[i].psd == PSD_NO || (w->records[i].psd == PSD_YES && i > 0))
+		if (w->records[i].psd != PSD_UNSAID)
 			return i + 1;
 	return w->count;
 }

@@ -1,11 +1,49 @@
 /*
- * report.c - one line of aggregate-report data (see report.h).  RFC 7489 appendix C, RFC 8259.
+ * report.c - one line of aggregate-report data, and the file for it (see report.h).  RFC 7489 appendix C, RFC 8259.
  *
  * Memory: the caller's.  Results hold what senders wrote, so every string is encoded here, whatever it is.
  */
 #include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "dmarc/report.h"
+
+/* ---- the file -------------------------------------------------------------------------------- */
+
+/* Whoever may write to the folder is to write to the file, too: a reload is not done by root. */
+static bool
+give_to_owner(int fd, const char *path)
+{
+	char memory[PATH_MAX];
+	struct stat folder;
+
+	if (geteuid() != 0)
+		return true;
+	snprintf(memory, sizeof(memory), "%s", path);
+	return stat(dirname(memory), &folder) == 0 && fchown(fd, folder.st_uid, folder.st_gid) == 0;
+}
+
+int
+report_open(const char *path)
+{
+	const int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK; /* a pipe is not waited for */
+	int fd = open(path, flags);
+
+	if (fd >= 0 || errno != ENOENT)
+		return fd;
+	fd = open(path, flags | O_CREAT | O_EXCL, 0640); /* never what a link of theirs leads to */
+	if (fd >= 0 && !give_to_owner(fd, path)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
 
 /* ---- strings -------------------------------------------------------------------------------- */
 

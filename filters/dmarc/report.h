@@ -20,6 +20,8 @@ struct report {
 	const struct verdict *verdict;
 };
 
+/* Opens the file of reports to append to it; where it is made, by root, it becomes its folder's owner's. -1: errno. */
+int report_open(const char *path);
 /* A JSON string: octets that are no UTF-8 become U+FFFD each. */
 void report_string(struct writer *w, struct sp_span s);
 /* One line with its line end. w->full: it does not fit. The results are read from the transaction. */

@@ -26,9 +26,8 @@ skip_comment(struct sp_span *s)
 	return false;
 }
 
-/* Behind white space and comments; false: a comment does not end. */
-static bool
-skip_cfws(struct sp_span *s)
+bool
+authres_skip_cfws(struct sp_span *s)
 {
 	while (s->len > 0) {
 		char c = s->ptr[0];
@@ -86,10 +85,10 @@ take(struct sp_span *s, bool (*is)(char), struct sp_span *ret)
 static bool
 take_char(struct sp_span *s, char c)
 {
-	if (!skip_cfws(s) || s->len == 0 || s->ptr[0] != c)
+	if (!authres_skip_cfws(s) || s->len == 0 || s->ptr[0] != c)
 		return false;
 	*s = text_from(*s, 1);
-	return skip_cfws(s);
+	return authres_skip_cfws(s);
 }
 
 /* A property's value: a token, a quoted string, or an address whose local part may be either. A value that is one
@@ -147,13 +146,13 @@ authres_init(struct authres *a, struct sp_span value)
 	struct sp_span version;
 
 	*a = (struct authres){ .rest = value };
-	if (!skip_cfws(&a->rest) || a->rest.len == 0)
+	if (!authres_skip_cfws(&a->rest) || a->rest.len == 0)
 		return SP_INVALID;
 	if (a->rest.ptr[0] == '"' ? !take_quoted(&a->rest, &a->id) : !take(&a->rest, is_token_octet, &a->id))
 		return SP_INVALID;
-	if (!skip_cfws(&a->rest))
+	if (!authres_skip_cfws(&a->rest))
 		return SP_INVALID;
-	if (take(&a->rest, is_digit, &version) && !skip_cfws(&a->rest))
+	if (take(&a->rest, is_digit, &version) && !authres_skip_cfws(&a->rest))
 		return SP_INVALID;
 	return a->rest.len == 0 || a->rest.ptr[0] == ';' ? SP_OK : SP_INVALID;
 }
@@ -164,9 +163,9 @@ take_method(struct sp_span *s, struct authres_item *ret)
 {
 	struct sp_span version;
 
-	if (!take(s, is_keyword_octet, &ret->method) || !skip_cfws(s))
+	if (!take(s, is_keyword_octet, &ret->method) || !authres_skip_cfws(s))
 		return false;
-	if (take_char(s, '/') && (!take(s, is_digit, &version) || !skip_cfws(s)))
+	if (take_char(s, '/') && (!take(s, is_digit, &version) || !authres_skip_cfws(s)))
 		return false;
 	return take_char(s, '=') && take(s, is_keyword_octet, &ret->result);
 }
@@ -198,7 +197,7 @@ authres_prop(const struct authres_item *item, const char *ptype, const char *nam
 {
 	struct sp_span s = item->props, type, prop, value;
 
-	while (skip_cfws(&s) && take(&s, is_keyword_octet, &type)) {
+	while (authres_skip_cfws(&s) && take(&s, is_keyword_octet, &type)) {
 		bool reason = !take_char(&s, '.');
 
 		prop = (struct sp_span){ NULL, 0 };

@@ -22,5 +22,7 @@ enum sp_status authres_init(struct authres *a, struct sp_span value);
 enum sp_status authres_next(struct authres *a, struct authres_item *ret);
 /* The value of "ptype.name=value" in an item; false: not there. */
 bool authres_prop(const struct authres_item *item, const char *ptype, const char *name, struct sp_span *ret);
+/* Takes white space, folds and comments off the front; false: a comment does not end. */
+bool authres_skip_cfws(struct sp_span *s);
 
 #endif

@@ -70,5 +70,8 @@ enum sp_status signing_make(const struct signing *s, const struct signature_fiel
  * are. SP_LIMIT: no room, or more than SIGNATURE_FIELDS_MAX names. */
 enum sp_status signing_names(const struct signature_fields *from, const char *const *extra, char *memory, size_t max,
 	struct sp_span *ret);
+/* The hash of the body as it goes on, read by sp_body_get() in on_final; other sessions get their turn while a large one is
+ * hashed. */
+enum sp_status signing_body_hash(struct sp_ctx *ctx, enum canon form, unsigned char hash[static EVP_MAX_MD_SIZE]);
 
 #endif

@@ -10,7 +10,36 @@
 #include "mailauth/signature.h"
 #include "mailauth/text.h"
 
-enum { LINE_MAX_OCTETS = 76, FIELD_MAX = 16384 };
+enum { LINE_MAX_OCTETS = 76, FIELD_MAX = 16384, YIELD_OCTETS = 256 * 1024 /* about a millisecond of hashing */ };
+
+/* ---- the body ---------------------------------------------------------------------------------------------- */
+
+enum sp_status
+signing_body_hash(struct sp_ctx *ctx, enum canon form, unsigned char hash[static EVP_MAX_MD_SIZE])
+{
+	struct canon_body body;
+	struct sp_span chunk;
+	int64_t offset = 0, turn = YIELD_OCTETS;
+	size_t len;
+	enum sp_status st = canon_body_init(&body, EVP_sha256(), form, -1);
+
+	if (st != SP_OK)
+		return st;
+	while ((st = sp_body_get(ctx, offset, &chunk)) == SP_OK && chunk.len > 0) {
+		canon_body_add(&body, chunk);
+		offset += (int64_t)chunk.len;
+		if (offset < turn)
+			continue;
+		turn = offset + YIELD_OCTETS;
+		st = sp_sleep(ctx, 0);
+		if (st != SP_OK)
+			break;
+	}
+	if (st == SP_OK || st == SP_NONE)
+		st = canon_body_end(&body, hash, &len);
+	canon_body_fini(&body);
+	return st;
+}
 
 /* ---- which fields ------------------------------------------------------------------------------------------ */
 

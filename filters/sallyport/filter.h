@@ -396,9 +396,12 @@ struct sp_filter {
 	/* Null-ended names of modules whose facts or results this one reads: where a policy uses them
 	 * they must stand above it. Null: none. */
 	const char *const *after;
-	/* Once the verdict is accept and all edits are made; for signing. Any status but SP_OK, and the
-	 * message is deferred. */
+	/* Once the verdict is accept and all edits are made; for signing. Called even where an earlier
+	 * hook has failed. Any status but SP_OK, and the message is deferred. */
 	enum sp_status (*on_final)(struct sp_ctx *, const struct sp_final *);
+	/* Should a use of this configuration run for those messages only that a rule calls it for? If so and no
+	 * rule does, the operator is warned. Null: never. */
+	bool (*by_rule)(const void *conf);
 };
 #define SP_FILTER_SIZE_MIN ((uint32_t)(offsetof(struct sp_filter, on_close) + sizeof(void *)))
 

@@ -16,7 +16,8 @@
 #include "proxy/inspect/inspect_priv.h"
 #include "proxy/smtp/authres.h"
 
-enum { HEAD_OCTETS = 4 << 20, NOTE_OCTETS = 16 * 1024 };
+/* HEAD_OCTETS: the 16 MiB that a listener may take, a quarter more where each line begins with a dot, and what is added. */
+enum { HEAD_OCTETS = 24 << 20, NOTE_OCTETS = 16 * 1024 };
 
 struct apply {
 	struct inspect *in;
@@ -294,8 +295,12 @@ write_head(struct apply *a)
 		write_field(to, a->final.top[n - 1].field);
 	for (size_t n = 0; n < count; n++)
 		write_field(to, a->final.fields[n].field);
-	if (a->rebuild ? h->had_empty_line || a->body != NULL || lacks_end(a) : h->count == 0 && lacks_end(a) && to->len > 0)
+	if (a->rebuild && (h->had_empty_line || a->body != NULL)) {
 		buf_add_str(to, "\r\n");
+	} else if (lacks_end(a) && (a->rebuild || to->len > 0)) {
+		buf_add_str(to, "\r\n");
+		note(a, '+', SPAN_LIT("empty-line"));
+	}
 }
 
 static enum sp_status

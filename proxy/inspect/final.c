@@ -87,13 +87,14 @@ final_get(const struct final *f, size_t index, struct sp_header *ret)
 
 /* ---- the hook ------------------------------------------------------------------------------------------- */
 
+/* One that has failed before is called, too: only the module knows whether a message may go on without its signature. */
 static enum sp_status
 run_one(struct use *u, struct final *f)
 {
 	struct sp_final event = { .headers = f->top_count + f->count, .octets = f->tx->octets };
 	enum sp_status st;
 
-	if (hooks_module(u)->on_final == NULL || u->failed || u->skip)
+	if (hooks_module(u)->on_final == NULL || (u->skip && !u->failed))
 		return SP_OK;
 	st = hooks_final(u, &event);
 	if (st != SP_OK)

@@ -260,8 +260,6 @@ hooks_final(struct use *u, const struct sp_final *event)
 	struct clock began;
 	enum sp_status st;
 
-	if (i->tx->spent_ms >= i->tx->budget_ms)
-		return SP_TIMEOUT;
 	u->stage = SP_STAGES;
 	began = clock_start(i);
 	st = hooks_module(u)->on_final(&u->ctx, event);

@@ -90,7 +90,7 @@ struct use {
 	enum sp_stage stage; /* of the hook that runs: facts of earlier stages can no longer be set */
 	bool tx_begun;
 	bool skip; /* no later hook need be called in this transaction */
-	bool failed; /* a hook of this transaction has: it edits nothing, neither before nor after */
+	bool failed; /* a hook of this transaction has: it edits nothing, neither before nor after, but on_final may */
 };
 
 /* A connection of a module's; the heap's, closed with the session at the latest. */
@@ -255,7 +255,7 @@ struct use *hooks_next(const struct inspect *i, size_t *index);
 void hooks_run(struct inspect *i, enum hook hook, const void *event);
 /* One hook of one filter. */
 void hooks_call(struct use *u, enum hook hook, const void *event);
-/* on_final, which the module has. SP_TIMEOUT also when no time is left for it. */
+/* on_final, which the module has. When no time is left for it, what waits in it ends at once. */
 enum sp_status hooks_final(struct use *u, const struct sp_final *event);
 const struct sp_filter *hooks_module(const struct use *u);
 bool hooks_want_body(const struct inspect *i);
@@ -350,7 +350,7 @@ enum sp_status final_add(struct final *f, struct sp_span name, struct sp_span va
 /* Above all. SP_LIMIT, SP_SYSTEM. */
 enum sp_status final_insert(struct final *f, struct sp_span name, struct sp_span value);
 enum sp_status final_get(const struct final *f, size_t index, struct sp_header *ret);
-/* on_final of every filter that has it and has not failed. Not SP_OK: the message must not go on. */
+/* on_final of every filter that has it, unless it said SP_NONE before. Not SP_OK: the message must not go on. */
 enum sp_status final_run(struct inspect *i, struct final *f);
 
 /* ---- notes.c --------------------------------------------------------------------------------- */

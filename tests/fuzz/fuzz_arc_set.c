@@ -73,10 +73,18 @@ fuzz_dns_texts(struct sp_ctx *ctx, const struct sp_span *names, size_t count, st
 	return SP_OK;
 }
 
+static enum sp_status
+fuzz_sleep(struct sp_ctx *ctx, int64_t ms)
+{
+	(void)ctx;
+	return ms == 0 ? SP_OK : SP_TIMEOUT;
+}
+
 static const struct sp_host host = { .abi_major = SP_ABI_MAJOR,
 	.abi_minor = SP_ABI_MINOR,
 	.size = sizeof(struct sp_host),
 	.alloc = fuzz_alloc,
+	.sleep = fuzz_sleep,
 	.header_get = fuzz_header_get,
 	.dns_texts = fuzz_dns_texts };
 

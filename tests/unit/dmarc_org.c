@@ -74,7 +74,8 @@ test_walk_org(void **state)
 	expect_org("a.mail.example.com", psd_no, "mail.example.com");
 	expect_org("example.com", psd_no, "example.com");
 	expect_org("a.b.co.uk", between, "b.co.uk"); /* what is above psd=y is not seen */
-	expect_org("co.uk", between, "uk");          /* psd=y of where it starts does not make it end */
+	expect_org("co.uk", between, "co.uk");       /* also where it starts: else uk would own all that stands below it */
+	expect_org("x.uk", between, "uk");
 	expect_org("com", psd_yes, "com");
 	expect_org("j.i.h.g.f.e.d.c.b.a", far, "h.g.f.e.d.c.b.a"); /* one label below, though the walk left it out */
 }

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <cmocka.h>
 
 #include "mailauth/mailbox.h"
@@ -100,11 +101,33 @@ test_invalid(void **state)
 	expect(TEXT("\"a\0b\" <joe@example.org>"), MAILBOX_INVALID, NULL);
 }
 
+/* Says of each line in hexadecimal who it is from, "0 domain" or another count; for a suite. */
+static int
+drive(void)
+{
+	char line[4096], value[2048], memory[DOMAIN_MAX + 1];
+
+	while (fgets(line, sizeof(line), stdin) != NULL) {
+		struct sp_span domain = { "", 0 };
+		unsigned octet;
+		size_t len = 0;
+
+		while (sscanf(line + 2 * len, "%2x", &octet) == 1)
+			value[len++] = (char)octet;
+		printf("%d", (int)mailbox_domain((struct sp_span){ value, len }, memory, &domain));
+		printf(" %.*s\n", (int)domain.len, domain.ptr);
+	}
+	return 0;
+}
+
 int
-main(void)
+main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(test_one), cmocka_unit_test(test_none),
 		cmocka_unit_test(test_several), cmocka_unit_test(test_invalid) };
 
+	(void)argv;
+	if (argc > 1)
+		return drive();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -322,7 +322,19 @@ static const struct sp_filter env_judge = {
 	.params = env_judge_params, .conf_size = sizeof(struct env_judge), .states_results = true, .after = env_judge_after
 };
 
-static const struct sp_filter *const env_modules[] = { &env_probe, &env_rate, &env_scan, &env_picky, &env_guard, &env_judge };
+static inline bool
+env_stamp_by_rule(const void *conf)
+{
+	(void)conf;
+	return true;
+}
+
+static const struct sp_filter env_stamp = {
+	SP_FILTER_HEAD, .name = "stamp", .summary = "for messages of some only", .states_results = true,
+	.by_rule = env_stamp_by_rule
+};
+
+static const struct sp_filter *const env_modules[] = { &env_probe, &env_rate, &env_scan, &env_picky, &env_guard, &env_judge, &env_stamp };
 
 static inline enum sp_status
 env_filter_find(void *arg, const char *name, const struct sp_filter **ret, const char **reterr)
