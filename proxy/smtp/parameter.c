@@ -101,6 +101,19 @@ utf8_address_ok(struct sp_span s)
 	return true;
 }
 
+/* xtext of any octets but controls: Postfix so writes an address beyond ASCII that was not given to it as "utf-8;". */
+static bool
+eight_bit_xtext_ok(struct sp_span s)
+{
+	for (size_t at = 0; at < s.len;) {
+		int octet = xtext_octet(s, &at);
+
+		if (octet < ' ' || octet == 0x7f)
+			return false;
+	}
+	return true;
+}
+
 static bool
 is_address_type(struct sp_span s)
 {
@@ -274,7 +287,7 @@ take_orcpt(struct sp_span value, struct command_path *path)
 	(void)path;
 	if (value.len > ORCPT_MAX || text.len == 0 || !is_address_type(type))
 		return false;
-	return span_ieq(type, SPAN_LIT("utf-8")) ? utf8_address_ok(text) : parameter_is_xtext(text);
+	return span_ieq(type, SPAN_LIT("utf-8")) ? utf8_address_ok(text) : eight_bit_xtext_ok(text);
 }
 
 /* ---- the table ------------------------------------------------------------------------------ */

@@ -127,10 +127,10 @@ values_of_rcpt(void **state)
 {
 	static const char *const good[] = { "NOTIFY=NEVER", "NOTIFY=success,FAILURE,Delay", "NOTIFY=DELAY", "ORCPT=rfc822;a@b.example",
 		"ORCPT=rfc822;Bob+2Bx@example.com", "ORCPT=x-local;+20", "ORCPT=utf-8;\\x{E4}@b.example", "ORCPT=utf-8;a+2Bb@c.example",
-		"NOTIFY=NEVER ORCPT=rfc822;a@b", NULL };
+		"ORCPT=rfc822;+CE+B4@example.com", "NOTIFY=NEVER ORCPT=rfc822;a@b", NULL };
 	static const char *const bad[] = { "NOTIFY", "NOTIFY=", "NOTIFY=X", "NOTIFY=NEVER,SUCCESS", "NOTIFY=SUCCESS,NEVER",
 		"NOTIFY=SUCCESS,", "NOTIFY=,SUCCESS", "NOTIFY=SUCCESS,,DELAY", "ORCPT", "ORCPT=", "ORCPT=rfc822", "ORCPT=rfc822;",
-		"ORCPT=;a@b", "ORCPT=rfc822;a+0d+0aRCPT", "ORCPT=rfc822;a+0D+0ARCPT", "ORCPT=rfc822;a+00", "ORCPT=rf_c;a", "ORCPT=utf-8;\\x{D}",
+		"ORCPT=;a@b", "ORCPT=rfc822;a+0d+0aRCPT", "ORCPT=rfc822;a+0D+0ARCPT", "ORCPT=rfc822;a+00", "ORCPT=rfc822;a+7F", "ORCPT=rf_c;a", "ORCPT=utf-8;\\x{D}",
 		"ORCPT=utf-8;\\x{0D}", "ORCPT=utf-8;\\x{00000A}", "ORCPT=utf-8;\\x{}", "ORCPT=utf-8;\\x{E4", "ORCPT=utf-8;\\x{D800}",
 		"ORCPT=utf-8;\\x{110000}", "ORCPT=utf-8;\\x{2028}", "ORCPT=utf-8;\\xE4", "ORCPT=utf-8;+0A", "ORCPT=utf-8;\xc3\xa4@b",
 		NULL };
