@@ -25,7 +25,7 @@ class Gateway(servers.Sallyport):
     def __init__(self, folder, peers, cert):
         self.plain = {p.name: servers.free_port() for p in peers}
         self.tls = {p.name: servers.free_port() for p in peers}
-        self.smtps = servers.free_port()
+        self.smtps, self.unix = servers.free_port(), servers.free_port()
         super().__init__(folder, 9, more="".join(self._blocks(p, cert) for p in peers) + "rules { accept }")
 
     def _blocks(self, peer, cert):
@@ -38,6 +38,9 @@ class Gateway(servers.Sallyport):
             text += self._listener(peer, kind, ports[peer.name], cert)
         if peer.name == "postfix":
             text += self._listener(peer, "off", self.smtps, cert, "tls implicit yes")
+        if peer.name == "dovecot":
+            text += 'backend dovecot-unix { address "unix:%s/lmtp" protocol lmtp }\n' % peer.share
+            text += self._listener(peer, "unix", self.unix, cert)
         return text
 
     @staticmethod
@@ -81,7 +84,7 @@ def judge(table, peer, feature, check):
     except kit.Missing as e:
         result = "n.a.: %s" % e
     except Exception as e:  # whatever it was, the table must say so
-        result = "FAILED: %s: %s" % (type(e).__name__, str(e)[:600])
+        result = "FAILED: %s: %s" % (type(e).__name__, str(e)[:3000])
     table.note(peer, feature, result)
 
 
@@ -122,7 +125,7 @@ def play(gateway, peers, folder, packages, cert, table):
     def backend(peer):
         for feature, check in peers_backends.FEATURES.items():
             judge(table, peer.name, feature,
-                  lambda c=check: c(peers_backends.Behind(peer, gateway.plain[peer.name], gateway.tls[peer.name])))
+                  lambda c=check: c(peers_backends.Behind(peer, gateway.plain[peer.name], gateway.tls[peer.name], gateway.unix)))
 
     def client(make):
         front = None

@@ -52,8 +52,9 @@ def want(reply, code, what):
 class Behind:
     """A server, and the ports of the gateway that lead to it."""
 
-    def __init__(self, peer, port, tls_port):
-        self.peer, self.port, self.tls_port, self.token = peer, port, tls_port, "t" + uuid.uuid4().hex[:12]
+    def __init__(self, peer, port, tls_port, unix_port):
+        self.peer, self.port, self.tls_port, self.unix_port = peer, port, tls_port, unix_port
+        self.token = "t" + uuid.uuid4().hex[:12]
         self.lmtp = peer.name == "dovecot"
 
     def direct(self):
@@ -354,6 +355,32 @@ def chunking(p):
     p.stored(second, "bob", p.token + "b")
 
 
+def prdr(p):
+    """A reply for each recipient, and one for all."""
+    message = content(p.token)
+    with wire.Client(p.port) as client:
+        if "PRDR" not in keywords(client.ehlo):
+            raise kit.Missing("the gateway has it for LMTP alone")
+        want(client.ask("MAIL FROM:<%s> PRDR" % SENDER), 250, "MAIL")
+        want(client.ask("RCPT TO:<%s>" % BOB), 250, "the first")
+        want(client.ask("RCPT TO:<%s>" % ANN), 250, "the second")
+        want(client.ask("DATA"), 354, "DATA")
+        client.send(wire.stuffed(message) + b".\r\n")
+        for code, what in ((353, "the dot"), (250, "the first"), (250, "the second"), (250, "all")):
+            want(client.reply(), code, what)
+    p.stored(message, "bob")
+    p.stored(message, "ann")
+
+
+def unix_socket(p):
+    if not p.lmtp:
+        raise kit.Missing("it listens on none")
+    message = content(p.token)
+    with wire.Client(p.unix_port) as client:
+        want(client.message(message, SENDER, [BOB]), 250, "the dot")
+    p.stored(message)
+
+
 def many(p):
     """Twenty messages on one connection; no one is lost or comes twice."""
     messages = {p.token + chr(97 + i): content(p.token + chr(97 + i)) for i in range(20)}
@@ -369,5 +396,5 @@ FEATURES = {
     "unknown recipient": unknown_recipient, "SIZE": size,
     "too big, unsaid": size_unsaid, "8BITMIME": eight_bit, "STARTTLS in front": starttls_front, "STARTTLS behind": starttls_back,
     "TLS on both sides": both_tls, "AUTH": auth, "AUTH cancelled": auth_cancelled, "SMTPUTF8": smtputf8,
-    "UTF-8 refused": smtputf8_refused, "DSN": dsn, "DSN NEVER": dsn_never, "CHUNKING": chunking, "20 on one": many,
+    "UTF-8 refused": smtputf8_refused, "DSN": dsn, "DSN NEVER": dsn_never, "CHUNKING": chunking, "PRDR": prdr, "unix socket": unix_socket, "20 on one": many,
 }

@@ -20,7 +20,7 @@ import wire
 from peers_backends import ANN, BOB, GREEK, content
 
 NAMES = ["plain", "PIPELINING", "refused recipient", "too big", "STARTTLS", "implicit TLS", "AUTH PLAIN", "AUTH LOGIN",
-         "AUTH CRAM-MD5", "wrong password", "8BITMIME", "SMTPUTF8", "DSN", "CHUNKING", "DATA", "several on one"]
+         "AUTH CRAM-MD5", "wrong password", "8BITMIME", "SMTPUTF8", "DSN", "CHUNKING", "PRDR", "DATA", "several on one"]
 SENDER = "client@sender.example"
 BIG = (b"z" * 70 + b"\r\n") * (kit.LIMIT // 50)
 WRONG = "not-the-password"
@@ -51,7 +51,13 @@ class Front:
         pass
 
     def behind(self, name="postfix"):
-        return behind.Behind(self.peers[name], self.gateway.plain[name], self.gateway.tls[name])
+        return behind.Behind(self.peers[name], self.gateway.plain[name], self.gateway.tls[name], self.gateway.unix)
+
+    def with_prdr(self):
+        """The gateway offers it before LMTP."""
+        if "dovecot" not in self.peers:
+            raise kit.Missing("no LMTP behind")
+        return self.behind("dovecot")
 
     def with_auth(self):
         """A server that knows AUTH."""
@@ -119,6 +125,14 @@ class Swaks(Front):
         if "PIPELINING" not in self.send(p, "--pipeline"):
             raise AssertionError("not offered")
         p.stored(content(p.token))
+
+    def do_prdr(self):
+        p = self.with_prdr()
+        said = self.send(p, "--prdr", rcpt=BOB + "," + ANN)
+        if not re.search(r"<-+ +353(?s:.)*<-+ +250(?s:.)*<-+ +250", said):
+            raise AssertionError("no reply for each: " + said[-600:])
+        p.stored(content(p.token), "bob")
+        p.stored(content(p.token), "ann")
 
     def do_refused_recipient(self):
         said = self.send(self.behind(), rcpt="nobody-here@example.com", refused=True)
@@ -503,7 +517,7 @@ class Relaying(Front):
         try:
             return p.stored(message, box)
         except RuntimeError as e:
-            raise AssertionError("%s; its log ends: %s" % (e, self.relay.log()[-500:])) from e
+            raise AssertionError("%s; its log ends: %s" % (e, self.relay.log()[-2500:])) from e
 
     def do_plain(self):
         self.sent(self.server())
@@ -568,7 +582,8 @@ class EximFront(Relaying):
 
     def __init__(self, *args):
         super().__init__(*args)
-        self.relay = kit.EximClient(self.folder, self.packages, self.cert, self.gateway.plain[self.where()])
+        self.relay = kit.EximClient(self.folder, self.packages, self.cert, self.gateway.plain[self.where()],
+                                    self.gateway.plain.get("dovecot", 9))
         self.begin()
 
     def where(self):
@@ -593,6 +608,13 @@ class EximFront(Relaying):
         """Its log has a K where it sent BDAT."""
         self.sent(self.server(), sender="chunks@sender.example")
         servers.wait_until(lambda: re.search(r"=> bob@example.com .* K ", self.relay.log()), "BDAT in its log", 10)
+
+    def do_prdr(self):
+        """Its log says so."""
+        p = self.with_prdr()
+        self.sent(p, sender="prdr@sender.example", rcpts=(BOB, ANN))
+        p.stored(content(p.token), "ann")
+        servers.wait_until(lambda: re.search(r"[-=]> ann@example.com .* PRDR", self.relay.log()), "PRDR in its log", 10)
 
     def do_data(self):
         self.sent(self.server(), sender="data@sender.example")

@@ -272,12 +272,15 @@ class Exim(Peer):
 
 
 class EximClient(Exim):
-    """An Exim that hands everything on to the gateway; under TLS what comes from tls@, with AUTH what comes from auth@."""
+    """An Exim that hands everything on to the gateway; under TLS what comes from tls@, with AUTH what comes from auth@.
+
+    'gateway' is the port for all, 'prdr' the one for what comes from prdr@.
+    """
 
     name = "exim-client"
 
-    def __init__(self, folder, packages, cert, gateway):
-        self.gateway = gateway
+    def __init__(self, folder, packages, cert, gateway, prdr):
+        self.gateway, self.prdr = gateway, prdr
         super().__init__(folder, packages, cert)
 
     def config(self):
@@ -285,14 +288,14 @@ class EximClient(Exim):
             "auth_hosts": "",
             "main": "acl_smtp_rcpt = accept\n",
             "routers": "smart:\n  driver = manualroute\n  route_list = * 127.0.0.1\n  self = send\n  transport = gateway\n",
-            "transports": "gateway:\n  driver = smtp\n  port = %d\n  allow_localhost\n"
+            "transports": "gateway:\n  driver = smtp\n  port = ${if eqi{$sender_address_local_part}{prdr}{%d}{%d}}\n  allow_localhost\n"
                           "  hosts_avoid_tls = ${if inlisti{$sender_address_local_part}{tls:auth}{}{*}}\n"
                           "  hosts_require_tls = ${if inlisti{$sender_address_local_part}{tls:auth}{*}{}}\n"
                           "  hosts_try_auth = ${if eqi{$sender_address_local_part}{auth}{*}{}}\n"
                           "  hosts_require_auth = ${if eqi{$sender_address_local_part}{auth}{*}{}}\n"
                           "  hosts_try_chunking = ${if eqi{$sender_address_local_part}{data}{}{*}}\n"
                           "  tls_tempfail_tryclear = false\n  tls_verify_certificates =\n  tls_try_verify_hosts =\n"
-                          % self.gateway,
+                          % (self.prdr, self.gateway),
             "authenticators": "plain:\n  driver = plaintext\n  public_name = PLAIN\n  client_send = ^{user}^{password}\n",
         }
 
@@ -360,6 +363,9 @@ service lmtp {{
   inet_listener lmtp {{
     address = 127.0.0.1
     port = {port}
+  }}
+  unix_listener /peer/lmtp {{
+    mode = 0666
   }}
 }}
 service auth {{
