@@ -50,6 +50,8 @@ struct config {
 	struct config_listener *listeners;
 	size_t listener_count;
 	struct config_backend *backends;
+	struct config_listener *atrns; /* the atrn blocks; they have no socket */
+	size_t atrn_count;
 	const struct session_route **routes; /* those of the backends, in their order */
 	size_t backend_count;
 	struct dns_config dns;
@@ -71,6 +73,10 @@ struct config *config_load_text(const char *name, struct sp_span text, unsigned 
 void config_free(struct config **c);
 /* logins.c: AUTH and submission of a listener. */
 void config_logins(const struct config *c, const struct policy_block *b, struct config_listener *l, struct policy_diag *d);
+/* What a listener's session is by its block alone, wherever it is served. */
+void config_session(struct config *c, const struct policy_block *b, struct config_listener *l, struct policy_diag *d);
+/* atrn.c: the atrn blocks, told to the listeners. */
+void config_atrn(struct config *c, struct policy_diag *d);
 /* naming.c: the banner, and whether we go by the backend's name. */
 void config_naming(const struct config *c, const struct policy_block *b, struct session_config *ret, struct policy_diag *d);
 /* routes.c: which backend takes what and how, told to the listeners; what of that cannot be. */

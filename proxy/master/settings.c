@@ -16,6 +16,7 @@ static const char *const tls_min_words[] = { "TLSv1.2", "TLSv1.3", NULL };
 static const char *const proxy_words[] = { "no", "v1", "v2", NULL };
 static const char *const source_words[] = { "own", "client", NULL };
 static const char *const backend_kind[] = { "backend", NULL };
+static const char *const atrn_kind[] = { "atrn", NULL };
 
 #define SECONDS(n) ((int64_t)(n) * 1000)
 #define NO_LIMIT INT64_MAX
@@ -60,6 +61,8 @@ static const struct policy_setting_decl listen_settings[] = {
 	{ "bare line ends", POLICY_SET_ENUM, .fallback = "refuse", .words = line_end_words, .help = "bare CR, bare LF and NUL: refuse the message, or turn each into a space" },
 	{ "quoted local part", POLICY_SET_BOOL, .fallback = "no", .help = "take \"quoted\"@example.com" },
 	{ "etrn from", POLICY_SET_NETS, .repeat = true, .help = "clients that may start the backend's queue by ETRN, where it offers that" },
+	{ "atrn from", POLICY_SET_NETS, .repeat = true, .help = "clients that may fetch their mail by ATRN once they have logged in, where the backend offers that" },
+	{ "atrn listener", POLICY_SET_NAME, .words = atrn_kind, .help = "the atrn block whose rules that mail passes; default: the first" },
 	{ "pass", POLICY_SET_STRING, .list = true, .repeat = true, .help = "of DELIVERBY, FUTURERELEASE, LIMITS, MT-PRIORITY, REQUIRETLS those that are offered where the backend has them" },
 	{ "withhold", POLICY_SET_STRING, .list = true, .repeat = true, .help = "extensions that EHLO does not offer, whatever the backend has" },
 	{ "tls", POLICY_SET_ENUM, .words = tls_words, .help = "off, may, or require it before MAIL; default: may where there is a certificate" },
@@ -127,6 +130,7 @@ static const struct policy_setting_decl spool_settings[] = {
 const struct policy_block_decl config_blocks[] = {
 	{ "", POLICY_HEAD_NONE, true, program_settings, "settings of the program" },
 	{ "listen", POLICY_HEAD_ENDPOINT, false, listen_settings, "an address on which clients are served" },
+	{ "atrn", POLICY_HEAD_NAME, false, listen_settings, "a listener without an address: the backend, when it brings by ATRN what a client fetches" },
 	{ "backend", POLICY_HEAD_NAME, false, backend_settings, "a mail server behind the gateway; one named sink without an address files mail as Maildir" },
 	{ "spool", POLICY_HEAD_NONE, true, spool_settings, "where messages wait for their verdict" },
 	{ NULL, POLICY_HEAD_NONE, false, NULL, NULL }

@@ -134,6 +134,9 @@ login_bars(struct relay *r, bool fresh)
 	if (r->login != LOGIN_DONE || !(fresh || relay_auth_lost(r)))
 		return false;
 	conn_free(&r->conn);
-	answer_own(&r->answer, 451, "4.7.0", SPAN_LIT("the mail server has closed the connection that you had logged in on"));
+	if (r->backend->only)
+		answer_own(&r->answer, 451, "4.4.1", SPAN_LIT("the other end has closed the connection"));
+	else
+		answer_own(&r->answer, 451, "4.7.0", SPAN_LIT("the mail server has closed the connection that you had logged in on"));
 	return true;
 }

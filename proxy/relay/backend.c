@@ -94,6 +94,7 @@ relay_backend_free(struct relay_backend **b)
 		(*b)->idle = c->next;
 		conn_quit(&c);
 	}
+	conn_quit(&(*b)->given);
 	arena_free(&(*b)->arena);
 	free(*b);
 	*b = NULL;

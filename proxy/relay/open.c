@@ -190,8 +190,7 @@ note_banner(struct relay_backend *b, const struct conn *c)
 			*at = '?';
 }
 
-/* Banner, EHLO, and what changes the connection so that EHLO is due again: TLS, the client's name. */
-static enum relay_fault
+enum relay_fault
 open_greet(const struct opening *o, struct conn *c)
 {
 	enum relay_fault fault;

@@ -36,6 +36,8 @@ relay_new(struct relay_backend *b)
 	r->last = &r->first;
 	(void)snprintf(r->facts.peer, sizeof(r->facts.peer), "-");
 	b->relays++;
+	if (b->only)
+		given_take(r);
 	return r;
 }
 

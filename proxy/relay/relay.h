@@ -118,6 +118,16 @@ enum sp_status relay_introduce(struct relay *r, const struct relay_client *c);
 /* ETRN (RFC 1985), outside of a transaction: the backend's own reply, or 458 where it cannot be asked. */
 void relay_etrn(struct relay *r, struct sp_span node, struct relay_reply *ret);
 
+/* ATRN (RFC 2645), outside of a transaction and after a login; domains {null, 0}: none.  250: the backend waits to be spoken to as by
+ * a server, and relay_turn() or relay_free() must come next.  Else its refusal, or 451 where it was lost. */
+void relay_atrn(struct relay *r, struct sp_span domains, struct relay_reply *ret);
+/* Takes its stream out of the relay; the caller frees it. */
+struct stream *relay_turn(struct relay *r);
+/* A backend that is at the other end of this stream and nowhere else: its banner is awaited, EHLO said to it. Takes the stream over.
+ * If it does not greet us, its offer is not known, and it takes nothing. Suspends. Null: no memory. */
+struct relay_backend *relay_backend_given(const struct relay_config *config, struct stream *s, const char *peer,
+	int64_t deadline_ms);
+
 /* AUTH (RFC 4954), outside of a transaction.  The reply's code is 334 (text: the challenge, base64 of at most SASL_LINE octets), to
  * be answered by relay_auth_continue(); 235: from now on the connection is this client's; or a refusal, 454 4.7.0 where
  * the backend was lost.  initial null: none; "=": empty. An answer of "*" cancels. */

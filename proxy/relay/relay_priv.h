@@ -119,6 +119,8 @@ struct relay_backend {
 	bool spared;        /* it is not well, see health.c */
 	unsigned failures;  /* in a row */
 	int64_t latency_ms; /* smoothed */
+	bool only;          /* it is at the other end of one connection, and nowhere else */
+	struct conn *given; /* that connection, until a relay takes it */
 };
 
 /* ---- health.c: how it fares ---- */
@@ -141,6 +143,9 @@ struct opening {
 	struct answer *why;
 };
 enum relay_fault backend_open(const struct opening *o, struct conn **ret);
+/* The same on a connection that stands: banner, EHLO, and what changes the connection so that EHLO is due again: TLS, the
+ * client's name. */
+enum relay_fault open_greet(const struct opening *o, struct conn *c);
 
 /* ---- introduce.c: whose connection it is ---- */
 
@@ -244,6 +249,11 @@ enum relay_fault lmtp_replies(struct relay *r, int64_t limit_ms);
 
 /* Is a new connection, or another than the one that the client has logged in on, asked for? r->answer is set then. */
 bool login_bars(struct relay *r, bool fresh);
+
+/* ---- atrn.c ---- */
+
+/* The relay takes the only connection of its backend, or is without one for good. */
+void given_take(struct relay *r);
 
 /* ---- send.c and chunks.c: the message ---- */
 

@@ -163,6 +163,7 @@ account_transaction(const struct session *s)
 	log_seconds("t_filters", inspect_filter_ns(s->inspect));
 	log_text("dup", tx->dup ? SPAN_LIT("possible") : SPAN_LIT("no"));
 	log_end();
+	client_alarm(s);
 }
 
 void
@@ -173,6 +174,8 @@ account_connection(const struct session *s)
 	log_client(s);
 	log_via(s);
 	log_text("listener", s->config->listener);
+	if (s->start->turned != NULL)
+		log_text("atrn", span_str(s->start->turned));
 	log_int("transactions", s->transactions);
 	log_int("accepted", s->accepted);
 	log_int("errors", s->errors);

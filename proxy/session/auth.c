@@ -132,6 +132,10 @@ session_auth_ready(struct session *s)
 		session_goodbye(s, "4.7.0", "the mail server has closed the connection that you had logged in on", "auth-lost");
 		return false;
 	}
+	if (s->start->turned != NULL && s->relay != NULL && relay_auth_lost(s->relay)) {
+		session_goodbye(s, "4.4.1", "the other end has closed the connection", "atrn-lost");
+		return false;
+	}
 	if (s->config->auth.mode != AUTH_REQUIRE || session_user(s).len > 0)
 		return true;
 	session_error(s, 530, "5.7.0", "authentication is needed first");

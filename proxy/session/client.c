@@ -11,8 +11,9 @@
 #include "policy/kit/span.h"
 #include "proxy/net/proxy.h"
 #include "proxy/rt/rt.h"
+#include "proxy/session/log.h"
 
-enum { PROXY_HEADER_MS = 5000 };
+enum { PROXY_HEADER_MS = 5000, ALARM_MS = 60000 };
 
 /* May this peer say by a PROXY header who its client is? */
 static bool
@@ -88,4 +89,19 @@ client_tell(struct session *s, struct relay *r)
 		return true;
 	c.name_unknown = inspect_client_name(s->inspect, rt_deadline(s->config->timeouts.filters), &c.name) != SP_OK;
 	return relay_introduce(r, &c) == SP_OK;
+}
+
+/* Such a backend gets no mail at all, so somebody should hear of it (CASES X05). */
+void
+client_alarm(const struct session *s)
+{
+	static int64_t said_ms;
+	const struct relay_facts *f = s->tx->relay_begun ? relay_facts(s->relay) : NULL;
+
+	if (f == NULL || f->fault == NULL || strcmp(f->fault, "introduce") != 0)
+		return;
+	if (said_ms != 0 && rt_now_ms() - said_ms < ALARM_MS)
+		return;
+	said_ms = rt_now_ms();
+	log_message(SP_LOG_ERROR, "backend %s cannot be told who the client is: its mail is deferred", f->name);
 }

@@ -160,6 +160,7 @@ static const struct command_row rows[] = {
 	{ COMMAND_XCLIENT, STATE_NEW | STATE_READY, session_check_xclient, session_xclient, false, true },
 	{ COMMAND_PROXY, ANY | STATE_REFUSED, NULL, session_stray_header, false, false },
 	{ COMMAND_ETRN, STATE_READY, session_etrn_check, session_etrn, true, false },
+	{ COMMAND_ATRN, STATE_READY, session_atrn_check, session_atrn, false, true },
 	{ COMMAND_HTTP, ANY | STATE_REFUSED, NULL, proceed_http, false, false },
 	{ COMMAND_EXPN, ANY, NULL, proceed_unknown, false, false },
 	{ COMMAND_AUTH, ANY, session_auth_check, session_auth, false, false },

@@ -162,6 +162,7 @@ static const struct offer_row rows[] = {
 	{ EXT_REQUIRETLS, may_requiretls, NULL },
 	{ EXT_LIMITS, may_limits, words_limits },
 	{ EXT_ETRN, session_etrn_may, NULL },
+	{ EXT_ATRN, session_atrn_may, NULL },
 	{ EXT_STARTTLS, may_starttls, NULL },
 	{ EXT_ENHANCED, may_always, NULL },
 	{ EXT_AUTH, session_auth_may, session_auth_words },

@@ -330,6 +330,8 @@ session_run(struct session *s)
 {
 	if (!client_open(s) || !enter(s) || !session_secure_first(s))
 		return;
+	if (s->start->turned != NULL)
+		starttls_facts(s);
 	if (!spoke_first(s) && !s->done)
 		greet(s);
 	command_loop(s);
@@ -364,6 +366,8 @@ session_serve(struct stream *stream, const struct session_start *start)
 	relay_free(&s.relay);
 	inspect_free(&s.inspect);
 	buf_fini(&s.reply);
+	if (s.turned != NULL)
+		atrn_serve(&s);
 	stream_free(&s.stream);
 }
 

@@ -80,6 +80,7 @@ struct session_config {
 	struct session_timeouts timeouts;
 	unsigned generation;     /* of the policy, for the log */
 	bool shadow;             /* the whole policy only reports */
+	const struct session_config *atrn; /* for what "atrn from" clients fetch; null: there is no ATRN */
 	struct sp_net trust_proxy; /* beside "proxy protocol from": given on the command line; family 0: none */
 };
 
@@ -94,6 +95,7 @@ struct session_start {
 	struct relay_backend *const *backends; /* all, in the order of config->routes */
 	struct sp_ip ip;
 	uint16_t port;
+	const char *turned; /* after ATRN it is a backend that is served: the id of the session that said so; else null */
 	/* Asked once, as soon as it is known who the client is: behind a PROXY line that is not the peer. */
 	struct session_refusal (*admit)(void *arg, const struct sp_ip *client);
 	void *arg;

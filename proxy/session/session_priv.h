@@ -9,6 +9,7 @@
  *   guesses.c    who tries names and passwords
  *   submission.c what RFC 6409 asks of a message of our own users
  *   etrn.c       ETRN
+ *   atrn.c       ATRN
  *   envelope.c   MAIL and RCPT
  *   naming.c     our name, and the banner
  *   prdr.c       a reply for each recipient
@@ -117,6 +118,7 @@ struct session {
 	uint32_t offered;        /* EXT_BIT() of each extension that our last reply to EHLO named; 0 after HELO */
 	bool done;               /* nothing more is read */
 	bool peer_gone;
+	struct stream *turned;   /* after ATRN the backend's, to be served next; else null */
 	unsigned errors, junk, bad_recipients, strict_faults;
 	unsigned transactions, accepted;
 	int64_t begin_ns;
@@ -164,6 +166,9 @@ bool session_may_xclient(const struct session *s);
 void client_note_helo(struct session *s, struct sp_span name);
 /* Tells the relay who the client is, if its backend wants to know. May suspend (DNS). False: no memory. */
 bool client_tell(struct session *s, struct relay *r);
+
+/* Says, now and then, that a backend is told of no client and so gets no mail; at the end of a transaction. */
+void client_alarm(const struct session *s);
 
 /* ---- xclient.c ---- */
 struct command_error session_check_xclient(const struct session *s, const struct command *c);
@@ -234,6 +239,13 @@ enum sp_status submission_complete(struct session *s);
 bool session_etrn_may(const struct session *s, const struct relay_offer *backend);
 struct command_error session_etrn_check(const struct session *s, const struct command *c);
 void session_etrn(struct session *s, const struct command *c);
+
+/* ---- atrn.c ---- */
+bool session_atrn_may(const struct session *s, const struct relay_offer *backend);
+struct command_error session_atrn_check(const struct session *s, const struct command *c);
+void session_atrn(struct session *s, const struct command *c);
+/* After the session: the two ends have changed roles. Frees both streams. */
+void atrn_serve(struct session *s);
 
 /* ---- envelope.c ---- */
 void session_mail(struct session *s, const struct command *c);

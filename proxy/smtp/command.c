@@ -27,6 +27,7 @@ static const struct {
 	{ "BDAT", COMMAND_BDAT },
 	{ "XCLIENT", COMMAND_XCLIENT },
 	{ "ETRN", COMMAND_ETRN },
+	{ "ATRN", COMMAND_ATRN },
 	{ "PROXY", COMMAND_PROXY },
 	{ "GET", COMMAND_HTTP },
 	{ "POST", COMMAND_HTTP },

@@ -25,6 +25,7 @@ enum command_verb {
 	COMMAND_BDAT,
 	COMMAND_XCLIENT,
 	COMMAND_ETRN,
+	COMMAND_ATRN,
 	COMMAND_PROXY, /* a PROXY header where none is expected */
 	COMMAND_HTTP /* GET, POST, CONNECT, PUT, HEAD, OPTIONS, or a first octet that is no letter */
 };

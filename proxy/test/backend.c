@@ -25,6 +25,7 @@ struct visit {
 	struct buf chunks;  /* of a message that comes by BDAT */
 	bool challenged;    /* the last reply was 334: the next line is an answer to it */
 	bool lmtp;          /* it was greeted with LHLO */
+	bool turned;        /* ATRN was answered with 250: it is the client now */
 	size_t rcpts;       /* of the transaction, that were taken */
 };
 
@@ -386,6 +387,7 @@ serve_line(struct visit *v, struct sp_span line)
 		serve_bdat(v, line);
 		return;
 	}
+	v->turned = span_ieq(verb, SPAN_LIT("ATRN")) && trick_code(v, "ATRN") == 2;
 	if (tricked(v, when, line))
 		return;
 	v->rcpts += span_ieq(verb, SPAN_LIT("RCPT"));
@@ -408,6 +410,28 @@ serve_line(struct visit *v, struct sp_span line)
 	}
 }
 
+/* After ATRN: each last line of a reply is answered by the next trick "on turned ["part"] ..."; one that lacks the part ends it. */
+static void
+turned_line(struct visit *v, struct sp_span line)
+{
+	const struct scene *s = v->backend->scene;
+
+	if (line.len > 3 && line.ptr[3] == '-')
+		return;
+	for (size_t i = 0; i < s->trick_count; i++) {
+		struct trick *t = &v->backend->tricks[i];
+
+		if (t->times == 0 || !span_ieq(t->when, SPAN_LIT("turned")))
+			continue;
+		t->times = 0;
+		if (contains(line, t->match))
+			trick_play(v, t);
+		else
+			v->over = true;
+		return;
+	}
+}
+
 static void
 visit_serve(void *arg)
 {
@@ -420,7 +444,10 @@ visit_serve(void *arg)
 	if (!v->over && !tricked(v, "connect", (struct sp_span){ NULL, 0 }))
 		visit_reply(v, SPAN_LIT("220 backend.example ESMTP fake"));
 	while (!v->over && read_line(v, &line))
-		serve_line(v, line);
+		if (v->turned)
+			turned_line(v, line);
+		else
+			serve_line(v, line);
 	transcript_add(&v->backend->transcript, "B<", SPAN_LIT("(closed)\r\n"));
 	v->backend->open--;
 	*v->self = v->next;

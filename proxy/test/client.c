@@ -217,7 +217,7 @@ reply_matches(struct sp_span reply, const struct step *st)
 	struct sp_span code = span_head(st->text, blank), enhanced = span_trim(span_from(st->text, blank));
 	bool any_part = st->more.len == 0;
 
-	if (reply.len < 4)
+	if (reply.len < 4 && !span_eq(code, SPAN_LIT("*")))
 		return false;
 	for (size_t i = 0; i < code.len && !span_eq(code, SPAN_LIT("*")); i++)
 		if (i > 2 || (code.ptr[i] != 'x' && code.ptr[i] != reply.ptr[i]))
