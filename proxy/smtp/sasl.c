@@ -249,7 +249,8 @@ fields_ok(struct sp_span text)
 	return true;
 }
 
-/* "user=" name ^A "auth=Bearer " token ^A ^A; where that is refused, the client nods. */
+/* "user=" name ^A "auth=Bearer " token ^A ^A, and no field more: some servers take the last "user=". Where that is refused, the
+ * client nods. */
 static enum sp_status
 answer_xoauth2(struct sasl *s, struct sp_span text)
 {
@@ -258,7 +259,7 @@ answer_xoauth2(struct sasl *s, struct sp_span text)
 	if (s->answers > 0)
 		return s->answers == 1 && text.len == 0 ? SP_OK : SP_INVALID;
 	name = fields_ok(text) ? cut(&text, 1) : span_of(NULL, 0);
-	if (!span_starts(name, SPAN_LIT("user=")) || !span_starts(text, SPAN_LIT("auth=")))
+	if (!span_starts(name, SPAN_LIT("user=")) || !span_starts(text, SPAN_LIT("auth=")) || span_find(text, 1) + 2 != text.len)
 		return SP_INVALID;
 	return take_name(s, span_from(name, 5));
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "policy/kit/span.h"
+#include "policy/kit/utf8.h"
 #include "proxy/smtp/address.h"
 
 static const char *const names[XCLIENT_ATTRIBUTES] = {
@@ -148,7 +149,7 @@ take_value(struct xclient *x, enum xclient_attribute a, struct sp_span value)
 		return address_helo_ok(value);
 	case XCLIENT_LOGIN:
 		keep(x->login, value);
-		return true;
+		return utf8_is_plain(value);
 	case XCLIENT_DESTADDR:
 		return take_ip(value, &x->dest_ip);
 	case XCLIENT_DESTPORT:

@@ -93,6 +93,8 @@ static const struct sasl_case cases[] = {
 	{ "XOAUTH2", { BYTES("user=a\1\1auth=Bearer t\1\1") }, NULL },
 	{ "XOAUTH2", { BYTES("user=a\1user=b\1auth=Bearer t\1\1") }, NULL },
 	{ "XOAUTH2", { BYTES("user=\1auth=Bearer t\1\1") }, NULL },
+	{ "XOAUTH2", { BYTES("user=a\1auth=Bearer t\1user=b\1\1") }, NULL }, /* Dovecot takes the last */
+	{ "XOAUTH2", { BYTES("user=a\1auth=Bearer t\1host=h\1\1") }, NULL },
 	{ "XOAUTH2", { BYTES("user=a\nb\1auth=Bearer t\1\1") }, NULL },
 	{ "XOAUTH2", { BYTES("user=a\1auth=Bearer t\1\1"), BYTES("user=b\1auth=Bearer t\1\1") }, NULL },
 	{ "OAUTHBEARER", { BYTES("n,a=a@example.com,\1host=h\1auth=Bearer t\1\1") }, "a@example.com" },

@@ -51,7 +51,7 @@ test_x02_bad(void **state)
 		"", " ", "ADDR", "=", "ADDR=", "ADDR=[UNAVAILABLE]", "ADDR=[TEMPUNAVAIL]", "ADDR=192.0.2", "ADDR=2001:db8::1",
 		"ADDR=IPV6:", "ADDR=IPV6:192.0.2.1", "ADDR=192.0.2.1 ADDR=192.0.2.1", "PORT=65536", "PORT=-1", "PORT=", "PORT=x",
 		"PORT=[TEMPUNAVAIL]", "PROTO=LMTP", "NAME=a+0D+0Ab", "NAME=a+20b", "NAME=-", "NAME=a..b", "NAME=[192.0.2.1]", "HELO=a+09b",
-		"LOGIN=+00", "LOGIN=+7F", "LOGIN=+", "LOGIN=+4", "LOGIN=+4g", "LOGIN=a=b", "LOGIN=a\x80", "LOGIN=a\tb", "IDENT=x",
+		"LOGIN=+00", "LOGIN=+7F", "LOGIN=+", "LOGIN=+4", "LOGIN=+4g", "LOGIN=a=b", "LOGIN=a\x80", "LOGIN=+A4", "LOGIN=a+C2+85", "LOGIN=+E2+80+A8", "LOGIN=a\tb", "IDENT=x",
 		"SOURCE=LOCAL", "IDENT=[UNAVAILABLE]", "COLOUR=red", "NAME=a.example.org COLOUR=red",
 	};
 	struct xclient x;
