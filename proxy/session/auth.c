@@ -64,12 +64,19 @@ mechanism_next(const struct session *s, struct sp_span *rest)
 	return span_of(NULL, 0);
 }
 
+/* "tls require" counts for passwords, too, whatever "auth plaintext" says. */
+static bool
+secret_enough(const struct session *s)
+{
+	return session_encrypted(s) || (s->config->auth.plaintext && !s->config->tls_required);
+}
+
 bool
 session_auth_may(const struct session *s, const struct relay_offer *backend)
 {
 	struct sp_span rest = span_str(backend->auth);
 
-	return s->config->auth.mode != AUTH_OFF && (session_encrypted(s) || s->config->auth.plaintext) &&
+	return s->config->auth.mode != AUTH_OFF && secret_enough(s) &&
 		relay_offers(backend, EXT_AUTH) && mechanism_next(s, &rest).len > 0;
 }
 
@@ -110,7 +117,7 @@ session_auth_check(const struct session *s, const struct command *c)
 		return (struct command_error){ 503, "5.5.1", "not in a transaction" };
 	if (session_authenticated(s))
 		return (struct command_error){ 503, "5.5.1", "you have logged in already" };
-	if (!s->config->auth.plaintext && !session_encrypted(s))
+	if (!secret_enough(s))
 		return (struct command_error){ 538, "5.7.11", "encryption is needed before AUTH: say STARTTLS first" };
 	if (!relay_backend_offer(s->backend).known)
 		return (struct command_error){ 454, "4.7.0", "the mail server cannot be asked, try to log in again later" };

@@ -52,8 +52,8 @@ certificate_opens(const struct session *s)
 {
 	struct tls_peer peer;
 
-	return policy_setting_given(s->config->block, "relay for certificates") && session_encrypted(s) &&
-		stream_tls_peer(s->stream, &peer) && session_may_relay_by(s->config, span_str(peer.fingerprint));
+	return policy_setting_given(s->config->block, "relay for certificates") &&
+		starttls_client_certificate(s, &peer) && session_may_relay_by(s->config, span_str(peer.fingerprint));
 }
 
 bool

@@ -191,6 +191,8 @@ struct command_error starttls_check(const struct session *s, const struct comman
 void starttls_proceed(struct session *s, const struct command *c);
 /* States the facts of the encryption, if there is one. */
 void starttls_facts(struct session *s);
+/* The client's own; that of a peer that has named another client by XCLIENT is not. False: there is none. */
+bool starttls_client_certificate(const struct session *s, struct tls_peer *ret);
 /* 530 where TLS must come first. */
 struct command_error starttls_check_mail(const struct session *s, const struct command *c);
 /* Implicit TLS, where the listener has it; false: the session is over. */

@@ -15,6 +15,12 @@ static const struct command_error no_error;
 
 /* ---- the handshake -------------------------------------------------------------------------- */
 
+bool
+starttls_client_certificate(const struct session *s, struct tls_peer *ret)
+{
+	return !s->given.addressed && stream_tls_peer(s->stream, ret);
+}
+
 void
 starttls_facts(struct session *s)
 {
@@ -23,7 +29,7 @@ starttls_facts(struct session *s)
 	if (!session_encrypted(s))
 		return;
 	inspect_tls(s->inspect, span_str(stream_tls_version(s->stream)), span_str(stream_tls_cipher(s->stream)));
-	if (stream_tls_peer(s->stream, &peer))
+	if (starttls_client_certificate(s, &peer))
 		inspect_tls_client(s->inspect, span_str(peer.fingerprint), span_str(peer.subject), peer.verified);
 }
 
