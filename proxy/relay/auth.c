@@ -94,6 +94,8 @@ relay_auth_begin(struct relay *r, struct sp_span mechanism, struct sp_span initi
 {
 	enum relay_fault fault = auth_connect(r);
 
+	if (fault == FAULT_NONE) /* a 235 that lies there already is no answer to this */
+		fault = conn_quiet(r->conn);
 	if (fault == FAULT_NONE) {
 		r->login = LOGIN_GOING;
 		r->conn->alone = true;

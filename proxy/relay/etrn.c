@@ -16,7 +16,9 @@ etrn_connect(struct relay *r)
 		conn_free(&r->conn);
 	if (r->conn == NULL && r->login != LOGIN_DONE && r->backend->config.sink == NULL)
 		(void)backend_open(&(struct opening){ r->backend, &r->client, rt_deadline(ETRN_CONNECT_MS), &r->answer }, &r->conn);
-	if (r->conn == NULL || conn_quiet(r->conn) != FAULT_NONE)
+	if (r->conn != NULL && conn_quiet(r->conn) != FAULT_NONE)
+		conn_free(&r->conn); /* whatever it said, no later command's reply is looked for behind it */
+	if (r->conn == NULL)
 		return FAULT_CLOSED;
 	return relay_offers(&r->conn->offer, EXT_ETRN) ? FAULT_NONE : FAULT_EXTENSION;
 }

@@ -76,7 +76,8 @@ relay_introduce(struct relay *r, const struct relay_client *c)
 {
 	const struct relay_client *old = &r->client;
 	bool same = old->ip.family == c->ip.family && memcmp(old->ip.bytes, c->ip.bytes, sizeof(c->ip.bytes)) == 0 &&
-		old->port == c->port && old->esmtp == c->esmtp && old->tls == c->tls && old->name_unknown == c->name_unknown &&
+		old->port == c->port && old->local_port == c->local_port && old->local_ip.family == c->local_ip.family &&
+		memcmp(old->local_ip.bytes, c->local_ip.bytes, sizeof(c->local_ip.bytes)) == 0 && old->esmtp == c->esmtp && old->tls == c->tls && old->name_unknown == c->name_unknown &&
 		span_eq(old->name, c->name) &&
 		span_eq(old->helo, c->helo) && span_eq(old->user, c->user);
 
