@@ -88,9 +88,8 @@ def judge(table, peer, feature, check):
     table.note(peer, feature, result)
 
 
-def start_all(folder, packages, cert, table):
-    """The servers that can be had here."""
-    made = []
+def start_all(folder, packages, cert, table, made):
+    """The servers that can be had here; all that must be ended, whether they came up or not, are put into made."""
     for what in (kit.Dovecot, kit.Exim, kit.OpenSmtpd):
         try:
             made.append(what(folder, packages, cert))
@@ -106,7 +105,6 @@ def start_all(folder, packages, cert, table):
             started.append(peer)
         except kit.Missing as e:
             table.note(peer.name, "start", "n.a.: %s" % e)
-            peer.stop()
     return sorted(started, key=lambda p: ORDER.index(p.name))
 
 
@@ -148,16 +146,16 @@ def play(gateway, peers, folder, packages, cert, table):
 
 
 def main():
-    table, began, peers = Table(), time.monotonic(), []
+    table, began, made = Table(), time.monotonic(), []
     with servers.work_folder() as folder:
         try:
             cert = kit.certificate(folder)
             packages = kit.Packages(os.environ.get("SALLYPORT_PEERS") or os.path.join(folder, "packages"))
-            peers = start_all(folder, packages, cert, table)
+            peers = start_all(folder, packages, cert, table, made)
             with Gateway(folder, peers, cert) as gateway:
                 play(gateway, peers, folder, packages, cert, table)
         finally:
-            for peer in peers:
+            for peer in made:
                 peer.stop()
     table.show("BEHIND", ["start"] + list(peers_backends.FEATURES), list(ORDER))
     table.show("IN FRONT", ["start"] + peers_clients.NAMES, [c.name for c in peers_clients.CLIENTS])

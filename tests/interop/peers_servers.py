@@ -55,6 +55,7 @@ class Packages:
         self.folder = folder
         os.makedirs(folder, exist_ok=True)
         self.lock = threading.Lock()
+        self.failed = ""
 
     def fetch(self, name):
         """The files of a package and of what it lacks here."""
@@ -63,11 +64,14 @@ class Packages:
             absent = [p for p in lacking if not self._files(p)]
             if absent and shutil.which("apt-get") is None:
                 raise Missing("no apt-get to download it with")
-            if absent:
-                done = subprocess.run(["timeout", "40", "apt-get", "-qq", "download"] + absent, cwd=self.folder,
-                                      stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
+            if absent and not self.failed:  # once is enough to know that there is no way out
+                done = subprocess.run(["timeout", "40", "apt-get", "-qq", "-o", "APT::Sandbox::User=root", "download"] + absent,
+                                      cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, check=False)
                 if any(not self._files(p) for p in absent):
-                    raise Missing("cannot be downloaded: " + done.stderr.decode(errors="replace").strip()[:100])
+                    said = [line for line in done.stderr.decode(errors="replace").splitlines() if line.startswith("E:")]
+                    self.failed = "cannot be downloaded: %s" % (said or ["status %d" % done.returncode])[0][:160]
+            if any(not self._files(p) for p in absent):
+                raise Missing(self.failed)
         return [self._files(p)[-1] for p in lacking]
 
     def _files(self, name):
