@@ -299,7 +299,7 @@ meant(const struct authres_item *item, struct sp_span now)
 
 	if (!authres_prop(item, "header", "from", &stated))
 		return true;
-	return domain_fold(stated, memory, &stated) == SP_OK && text_is(stated, now);
+	return domain_fold_utf8(stated, memory, &stated) == SP_OK && text_is(stated, now);
 }
 
 static enum arc_stated

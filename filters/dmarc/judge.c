@@ -57,7 +57,7 @@ identity_read(const struct sp_auth_result *r, bool null_sender, struct identity 
 	ret->kind = dkim ? ALIGNED_DKIM : ALIGNED_SPF;
 	ret->passed = strcmp(r->result, "pass") == 0;
 	ret->unsure = strcmp(r->result, "temperror") == 0;
-	return domain_fold(result_domain(r, &helo), ret->memory, &ret->domain) == SP_OK && (!helo || null_sender);
+	return domain_fold_utf8(result_domain(r, &helo), ret->memory, &ret->domain) == SP_OK && (!helo || null_sender);
 }
 
 /* ---- alignment ------------------------------------------------------------------------------- */

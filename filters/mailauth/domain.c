@@ -1,9 +1,13 @@
 /*
- * domain.c - domain names: grammar, case, ancestry (see domain.h).  Nothing is allocated.  RFC 5890 2.3.1 with the '_'
- * that names in the DNS have; U-labels are no domains here.
+ * domain.c - domain names: grammar, case, ancestry (see domain.h).  RFC 5890 2.3.1 with the '_' that names in the DNS
+ * have; RFC 5891 by libidn2, whose memory is freed here, one label at a time.
  */
 #include "mailauth/domain.h"
+
+#include <idn2.h>
+
 #include "mailauth/text.h"
+#include "mailauth/utf8.h"
 
 static bool
 is_label_octet(char c)
@@ -43,6 +47,53 @@ domain_fold(struct sp_span name, char memory[static DOMAIN_MAX + 1], struct sp_s
 	memory[name.len] = '\0';
 	*ret = (struct sp_span){ memory, name.len };
 	return SP_OK;
+}
+
+/* The A-label of a U-label, behind what is in w; false: it is none. */
+static bool
+label_encode(struct writer *w, struct sp_span label)
+{
+	char text[DOMAIN_MAX + 1];
+	struct sp_span encoded;
+	uint8_t *out = NULL;
+	bool ok = false;
+
+	if (label.len > DOMAIN_MAX || text_find(label, '\0') < label.len)
+		return false;
+	memcpy(text, label.ptr, label.len);
+	text[label.len] = '\0';
+	if (idn2_lookup_u8((const uint8_t *)text, &out, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) == IDN2_OK) {
+		encoded = text_of((const char *)out);
+		/* else it was ASCII, or several labels, in another form */
+		ok = text_is(text_head(encoded, 4), TEXT("xn--")) && text_find(encoded, '.') == encoded.len;
+		if (ok)
+			writer_add(w, encoded);
+	}
+	idn2_free(out);
+	return ok;
+}
+
+enum sp_status
+domain_fold_utf8(struct sp_span name, char memory[static DOMAIN_MAX + 1], struct sp_span *ret)
+{
+	char text[DOMAIN_MAX + 1];
+	struct sp_span rest = name, label;
+	struct writer w;
+
+	if (utf8_ascii_only(name))
+		return domain_fold(name, memory, ret);
+	if (!utf8_is_clear(name))
+		return SP_INVALID;
+	writer_init(&w, text, sizeof(text));
+	while (!w.full && text_cut(&rest, '.', &label)) {
+		if (label.ptr > name.ptr)
+			writer_char(&w, '.');
+		if (utf8_ascii_only(label))
+			writer_add(&w, label);
+		else if (!label_encode(&w, label))
+			return SP_INVALID;
+	}
+	return w.full ? SP_INVALID : domain_fold(writer_text(&w), memory, ret);
 }
 
 bool

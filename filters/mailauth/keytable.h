@@ -7,7 +7,7 @@
  *     *               s2026      fallback.pem          # any other; d= is the domain itself
  *
  * A domain also speaks for those below it that have no line of their own: mail.example.com is signed with
- * d=example.com.
+ * d=example.com.  Domains beyond ASCII stand there as A-labels.
  */
 #ifndef MAILAUTH_KEYTABLE_H
 #define MAILAUTH_KEYTABLE_H

@@ -1,12 +1,14 @@
 /*
- * mailbox.c - the domain of a From field's one mailbox (see mailbox.h): RFC 5322 3.2 to 3.4 without the obsolete forms,
- * but for dots in display names, which half the world writes.  A cursor over the caller's text; nothing is allocated.
+ * mailbox.c - the domain of a From field's one mailbox (see mailbox.h): RFC 5322 3.2 to 3.4 with UTF-8 (RFC 6532) and
+ * without the obsolete forms, but for dots in display names, which half the world writes.  A cursor over the caller's text; nothing is allocated.
  *
  * What two parsers could read in two ways is no mailbox here: routes, unquoted '@' or ',' in display names, text
- * behind an angle bracket, empty places in a list, comments within an address, and encoded words there (RFC 2047 5).
+ * behind an angle bracket, empty places in a list, comments within an address, and encoded words there (RFC 2047 5), and
+ * of what is beyond ASCII all that is not UTF-8, not seen, or another form of ASCII's punctuation.
  */
 #include "mailauth/mailbox.h"
 #include "mailauth/text.h"
+#include "mailauth/utf8.h"
 
 static char
 peek(struct sp_span s)
@@ -95,7 +97,7 @@ take_quoted(struct sp_span *s)
 static bool
 is_atom_octet(char c)
 {
-	return (unsigned char)c > ' ' && (unsigned char)c < 127 && strchr("()<>[]:;@\\,.\"", c) == NULL;
+	return (unsigned char)c > ' ' && c != 127 && strchr("()<>[]:;@\\,.\"", c) == NULL;
 }
 
 /* A word of a display name, or one of its dots. */
@@ -106,7 +108,7 @@ take_word(struct sp_span *s)
 
 	if (peek(*s) == '"')
 		return take_quoted(s);
-	while (len < s->len && (is_atom_octet(s->ptr[len]) || s->ptr[len] == '.' || (unsigned char)s->ptr[len] > 127))
+	while (len < s->len && (is_atom_octet(s->ptr[len]) || s->ptr[len] == '.'))
 		len++;
 	*s = text_from(*s, len);
 	return len > 0;
@@ -151,7 +153,8 @@ skip_space(struct sp_span *s)
 		;
 }
 
-/* Has it an octet above ASCII, or an encoded word that somebody might decode? */
+/* Has it what is not clear beyond ASCII, or quoted there by '\' (which RFC 6531 does not know), or an encoded word that
+ * somebody might decode? */
 static bool
 is_ambiguous(struct sp_span local)
 {
@@ -160,11 +163,18 @@ is_ambiguous(struct sp_span local)
 	for (size_t i = 0; i < local.len; i++) {
 		struct sp_span two = text_head(text_from(local, i), 2);
 
-		if ((unsigned char)local.ptr[i] > 127 || (begun && text_is(two, TEXT("?="))))
+		if ((begun && text_is(two, TEXT("?="))) || (two.len == 2 && two.ptr[0] == '\\' && (unsigned char)two.ptr[1] > 127))
 			return true;
 		begun = begun || text_is(two, TEXT("=?"));
 	}
-	return false;
+	return !utf8_is_clear(local);
+}
+
+/* Beyond ASCII: only whether it may be one. Of a list of a thousand, nobody wants to know more. */
+static bool
+may_be_domain(struct sp_span name)
+{
+	return utf8_ascii_only(name) ? domain_ok(name) : utf8_is_clear(name);
 }
 
 /* local@domain, with blanks at most between. */
@@ -181,7 +191,7 @@ take_addr_spec(struct sp_span *s, struct sp_span *ret_domain)
 	if (!take_char(s, '@'))
 		return false;
 	skip_space(s);
-	return take_dot_atom(s, ret_domain) && domain_ok(*ret_domain);
+	return take_dot_atom(s, ret_domain) && may_be_domain(*ret_domain);
 }
 
 /* One mailbox. SP_NONE: "<>", with or without a name. */
@@ -260,7 +270,7 @@ mailbox_domain(struct sp_span value, char memory[static DOMAIN_MAX + 1], struct 
 	}
 	if (next == MAILBOX_INVALID || value.len > 0)
 		return MAILBOX_INVALID;
-	if (first == MAILBOX_ONE && domain_fold(domain, memory, ret) != SP_OK)
+	if (first == MAILBOX_ONE && domain_fold_utf8(domain, memory, ret) != SP_OK)
 		return MAILBOX_INVALID;
 	return first;
 }

@@ -1,5 +1,5 @@
 /*
- * mailbox.h - who a From field says it is from (RFC 5322 3.4, strictly; CASES H01, H02).
+ * mailbox.h - who a From field says it is from (RFC 5322 3.4 and RFC 6532, strictly; CASES H01, H02).
  */
 #ifndef MAILAUTH_MAILBOX_H
 #define MAILAUTH_MAILBOX_H
@@ -13,10 +13,10 @@ enum mailbox_count {
 	MAILBOX_INVALID  /* not to be parsed; so nothing may be concluded from it */
 };
 
-/* value: of the field, folded as it came. On MAILBOX_ONE *ret is the domain, folded to lower case, in memory. Encoded
- * words are never decoded; comments, quoted strings and display names are skipped; routes, domain literals, and
- * comments or encoded words within an address are INVALID; 8-bit octets are allowed in display names and comments
- * only. */
+/* value: of the field, folded as it came. On MAILBOX_ONE *ret is the domain, by domain_fold_utf8() in lower case and of
+ * A-labels, in memory. Encoded words are never decoded; comments, quoted strings and display names are skipped, and any
+ * 8-bit octets are allowed there; within an address UTF-8 is, if it is clear (utf8.h) and the domain's is of U-labels.
+ * Routes, domain literals, and comments or encoded words within an address are INVALID. */
 enum mailbox_count mailbox_domain(struct sp_span value, char memory[static DOMAIN_MAX + 1], struct sp_span *ret);
 
 #endif
