@@ -149,7 +149,7 @@ narrower(int64_t a, int64_t b)
 static void
 offer_narrow(struct relay_offer *to, const struct relay_offer *by)
 {
-	to->extensions &= by->extensions | EXT_BIT(EXT_AUTH) | EXT_BIT(EXT_ETRN) | EXT_BIT(EXT_LIMITS);
+	to->extensions &= by->extensions | EXT_BIT(EXT_AUTH) | EXT_BIT(EXT_ETRN) | EXT_BIT(EXT_ATRN) | EXT_BIT(EXT_LIMITS);
 	to->size_max = narrower(to->size_max, by->size_max);
 	to->mail_max = narrower(to->mail_max, by->mail_max);
 	to->rcpt_max = narrower(to->rcpt_max, by->rcpt_max);
