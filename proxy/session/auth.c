@@ -25,6 +25,7 @@ struct exchange {
 	struct relay_reply reply;
 	struct command_error fault; /* code 0: none of the client's */
 	bool cancelled;
+	bool tried; /* an answer has gone to the backend */
 };
 
 /* ---- what is offered ---------------------------------------------------------------------------- */
@@ -244,6 +245,7 @@ exchange_step(struct exchange *x)
 	x->cancelled = span_eq(line, SPAN_LIT("*"));
 	if (!x->cancelled && sasl_answer(&x->sasl, line) != SP_OK)
 		x->fault = (struct command_error){ 501, "5.5.2", "this is no answer of that mechanism" };
+	x->tried |= !x->cancelled && x->fault.code == 0;
 	relay_auth_continue(s->relay, x->fault.code != 0 ? SPAN_LIT("*") : line, &x->reply);
 	stream_consume(s->stream, used);
 	return x->fault.code == 0;
@@ -278,10 +280,24 @@ logged_in(struct exchange *x)
 }
 
 static void
+note_failure(struct exchange *x)
+{
+	x->s->login.failures++;
+	guesses_note(&x->s->ip);
+	inspect_auth_failed(x->s->inspect);
+}
+
+/* A try that is broken off once the backend has an answer is a failure like any other: some say by a challenge that it was
+ * wrong. */
+static void
 exchange_end(struct exchange *x)
 {
 	struct session *s = x->s;
 
+	if (x->tried && (x->cancelled || reply_class(x->fault.code) == 5)) {
+		note_failure(x);
+		log_refused(x);
+	}
 	if (x->fault.code != 0) {
 		session_error(s, x->fault.code, x->fault.enhanced, x->fault.text);
 		return;
@@ -292,11 +308,8 @@ exchange_end(struct exchange *x)
 		s->errors++;
 	} else {
 		/* what the backend cannot tell now is not the client's failure */
-		if (reply_class(x->reply.code) == 5) {
-			s->login.failures++;
-			guesses_note(&s->ip);
-			inspect_auth_failed(s->inspect);
-		}
+		if (reply_class(x->reply.code) == 5)
+			note_failure(x);
 		log_refused(x);
 	}
 	session_reply_span(s, x->reply.code, x->reply.enhanced, x->reply.text);
@@ -322,13 +335,17 @@ exchange_run(struct exchange *x, struct sp_span initial)
 	struct session *s = x->s;
 	unsigned round = 0;
 
+	x->tried = initial.len > 0;
 	relay_auth_begin(s->relay, x->mechanism, initial, &x->reply);
 	stream_consume(s->stream, s->line_used);
 	s->line_used = 0;
 	while (x->reply.code == AUTH_CHALLENGE && round++ < ROUNDS && exchange_step(x))
 		;
-	if (s->done)
+	if (s->done) {
+		if (x->tried && s->peer_gone)
+			note_failure(x);
 		return;
+	}
 	if (x->reply.code == AUTH_CHALLENGE) {
 		cancel(x);
 		x->fault = (struct command_error){ 454, "4.7.0", "the mail server asks without end" };
