@@ -396,5 +396,6 @@ FEATURES = {
     "unknown recipient": unknown_recipient, "SIZE": size,
     "too big, unsaid": size_unsaid, "8BITMIME": eight_bit, "STARTTLS in front": starttls_front, "STARTTLS behind": starttls_back,
     "TLS on both sides": both_tls, "AUTH": auth, "AUTH cancelled": auth_cancelled, "SMTPUTF8": smtputf8,
-    "UTF-8 refused": smtputf8_refused, "DSN": dsn, "DSN NEVER": dsn_never, "CHUNKING": chunking, "PRDR": prdr, "unix socket": unix_socket, "20 on one": many,
+    "UTF-8 refused": smtputf8_refused,
+    "DSN": dsn, "DSN NEVER": dsn_never, "CHUNKING": chunking, "PRDR": prdr, "unix socket": unix_socket, "20 on one": many,
 }

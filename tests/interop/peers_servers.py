@@ -420,16 +420,12 @@ class PostfixPeer:
         auth = ""
         if dovecot:
             auth = "smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = %s/auth\n" % dovecot.share
-        self.postfix = settled(servers.Postfix(folder, main="smtpd_tls_cert_file = %s\nsmtpd_tls_key_file = %s\nsmtpd_tls_security_level = may\n"
+        self.postfix = settled(servers.Postfix(folder, main="smtpd_tls_cert_file = %s\nsmtpd_tls_key_file = %s\n"
+                                       "smtpd_tls_security_level = may\n"
                                        "smtpd_tls_received_header = yes\nmessage_size_limit = %d\nsmtputf8_enable = yes\n"
                                        "virtual_mailbox_maps = inline:{{bob@example.com=bob/} {ann@example.com=ann/} "
                                        "{\u03b4\u03bf\u03ba\u03b9\u03bc\u03ae@example.com=utf8/}}\n%s" % (cert + (LIMIT, auth)),
                                        smtpd="tlsmgr unix - - n 1000? 1 tlsmgr\n"))
-        path = os.path.join(self.postfix.config, "master.cf")
-        with open(path) as f:
-            services = f.read()
-        with open(path, "w") as f:
-            f.write(services.replace(" 0 discard", " 0 bounce"))  # a client that writes to its users
         self.port = self.postfix.port
 
     def start(self):
