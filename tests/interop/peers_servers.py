@@ -452,7 +452,7 @@ class PostfixClient(PostfixPeer):
             "smtpd_relay_restrictions = permit_mynetworks, reject\nmynetworks = 127.0.0.0/8\n"
             "default_transport = smtp\nsmtputf8_enable = yes\nmyhostname = front.example.net\n"
             "relayhost = [127.0.0.1]:%d\nsender_dependent_relayhost_maps = inline:{{tls@sender.example=[127.0.0.1]:%d}}\n"
-            "smtp_tls_security_level = may\nsmtp_tls_policy_maps = inline:{{[127.0.0.1]:%d=encrypt}}\n"
+            "smtp_tls_security_level = none\nsmtp_tls_policy_maps = inline:{{[127.0.0.1]:%d=encrypt}}\n"
             "smtp_tls_loglevel = 1\nmessage_size_limit = %d\n" % (plain, tls, tls, LIMIT),
             smtpd="tlsmgr unix - - n 1000? 1 tlsmgr\n"))
         path = os.path.join(self.postfix.config, "master.cf")
