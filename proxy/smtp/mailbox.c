@@ -91,13 +91,22 @@ piece(struct sp_span s)
 	}
 }
 
+/* "<...>" behind a display name, which may look like an address, for some readers take it for one, only if it is the same. */
+static enum sp_status
+take_named(struct sp_span *rest, struct sp_span name, bool at_sign, struct address *ret)
+{
+	enum sp_status st = take_angle(rest, ret);
+
+	return st == SP_OK && at_sign && !span_ieq(span_trim(name), ret->text) ? SP_INVALID : st;
+}
+
 /* A display name and "<...>", or a bare address, up to the list's next item. SP_NONE: a group's name. */
 static enum sp_status
 take_item(struct sp_span *rest, struct address *ret)
 {
 	struct sp_span item = *rest;
 	size_t at = 0, end = 0; /* end: of what stands before a comment */
-	bool commented = false;
+	bool commented = false, at_sign = false;
 
 	while (at < item.len && item.ptr[at] != ',' && item.ptr[at] != ';') {
 		char c = item.ptr[at];
@@ -107,13 +116,14 @@ take_item(struct sp_span *rest, struct address *ret)
 			return SP_INVALID;
 		if (c == '<') {
 			*rest = span_from(item, at);
-			return take_angle(rest, ret);
+			return take_named(rest, span_head(item, at), at_sign, ret);
 		}
 		if (c == ':') {
 			*rest = span_from(item, at + 1);
-			return SP_NONE;
+			return at_sign ? SP_INVALID : SP_NONE;
 		}
 		at += len;
+		at_sign |= c == '@';
 		if (c == '(') {
 			commented = true;
 		} else if (c != ' ' && c != '\t') {

@@ -38,6 +38,10 @@ static const struct mailbox_case {
 	{ "<\"a>b\"@x.org>", "\"a>b\"@x.org " },
 	{ "a@[IPv6:2001:db8::1]", "a@[IPv6:2001:db8::1] " },
 	{ "a@x.org b@y.org", NULL },
+	{ "A@x.org  <a@X.org>", "a@X.org " },
+	{ "b@y.org <a@x.org>", NULL }, /* some readers take the first */
+	{ "Ann b@y.org <a@x.org>", NULL },
+	{ "b@y.org: a@x.org;", NULL },
 	{ "a@x.org <b@y.org", NULL },
 	{ "a@x.org> <b@y.org>", NULL },
 	{ "<a@x.org> b@y.org", NULL },
