@@ -15,14 +15,27 @@ enum { FIELD_MAX = 1024, FROM_MAX = 100 };
 
 /* ---- whose address ------------------------------------------------------------------------------ */
 
+/* Either may be written beyond ASCII or in A-labels. */
+static bool
+same_domain(struct sp_span a, struct sp_span b)
+{
+	char to_a[DOMAIN_OCTETS], to_b[DOMAIN_OCTETS];
+
+	if (a.len > sizeof(to_a) || b.len > sizeof(to_b))
+		return false;
+	return span_eq(address_domain_fold(a, to_a), address_domain_fold(b, to_b));
+}
+
 static bool
 fits(struct sp_span pattern, const struct address *a)
 {
+	size_t at = span_rfind(pattern, '@');
+
 	if (span_eq(pattern, SPAN_LIT("*")))
 		return true;
-	if (span_starts(pattern, SPAN_LIT("@")))
-		return a->domain.len > 0 && span_ieq(span_from(pattern, 1), a->domain);
-	return span_ieq(pattern, a->text);
+	if (at == pattern.len || a->domain.len == 0)
+		return span_ieq(pattern, a->text);
+	return same_domain(span_from(pattern, at + 1), a->domain) && (at == 0 || span_ieq(span_head(pattern, at), a->local));
 }
 
 static bool
