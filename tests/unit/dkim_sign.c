@@ -173,6 +173,9 @@ test_domains(void **state)
 	assert_int_equal(sign("From: <a@Deep.Other.example>\r\nSubject: x\r\n\r\nbody"), SP_OK);
 	assert_int_equal(world.count, 1);
 	check_signature(0, KEY_ED25519, "deep.other.example", "any");
+	assert_int_equal(sign("From: <\303\266@B\303\234cher.example>\r\n\r\nbody"), SP_OK); /* d= is of A-labels */
+	assert_int_equal(world.count, 1);
+	check_signature(0, KEY_ED25519, "xn--bcher-kva.example", "any");
 	world_free();
 }
 

@@ -45,6 +45,19 @@ test_strict_is_not_relaxed(void **state)
 	assert_int_equal(dkim_for("example.com", "_dmarc.example.com", record, "EXAMPLE.com."), ALIGNED_DKIM);
 }
 
+/* A domain beyond ASCII is the one of its A-labels, whichever way a result states it. */
+static void
+test_beyond_ascii(void **state)
+{
+	static const char record[] = "v=DMARC1; p=reject; adkim=s", at[] = "_dmarc.xn--bcher-kva.example";
+
+	(void)state;
+	assert_int_equal(dkim_for("xn--bcher-kva.example", at, record, "xn--bcher-kva.example"), ALIGNED_DKIM);
+	assert_int_equal(dkim_for("xn--bcher-kva.example", at, record, "B\303\234cher.example"), ALIGNED_DKIM);
+	assert_int_equal(dkim_for("xn--bcher-kva.example", at, record, "bucher.example"), ALIGNED_NONE);
+	assert_int_equal(dkim_for("xn--bcher-kva.example", at, record, "b\374cher.example"), ALIGNED_NONE);
+}
+
 /* Two customers of one public suffix are strangers. */
 static void
 test_public_suffix_is_no_organisation(void **state)
@@ -251,7 +264,7 @@ test_testing(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_strict_is_not_relaxed),
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_strict_is_not_relaxed), cmocka_unit_test(test_beyond_ascii),
 		cmocka_unit_test(test_public_suffix_is_no_organisation), cmocka_unit_test(test_strictness_is_each_ones_own),
 		cmocka_unit_test(test_only_pass_counts), cmocka_unit_test(test_helo), cmocka_unit_test(test_temporary),
 		cmocka_unit_test(test_temporary_walk), cmocka_unit_test(test_walks_no_more_than_needed),
