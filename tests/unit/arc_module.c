@@ -211,6 +211,32 @@ results_behind_a_fault(void **state)
 	}
 }
 
+/* Author and results may write a domain beyond ASCII in either way. */
+static void
+results_beyond_ascii(void **state)
+{
+	static const char message[] = "From: \303\266@B\303\274cher.example\r\nTo: list@list.example\r\n\r\nHello.\r\n";
+	static const struct {
+		const char *results;
+		enum arc_stated want;
+	} cases[] = {
+		{ "mx.example; dmarc=pass header.from=xn--bcher-kva.example", ARC_STATED_PASS },
+		{ "mx.example; dmarc=pass header.from=b\303\274cher.example", ARC_STATED_PASS },
+		{ "mx.example; dmarc=pass header.from=bucher.example", ARC_STATED_NONE },
+		{ "mx.example; dmarc=pass header.from=b\374cher.example", ARC_STATED_NONE },
+	};
+	struct pair *p = *state;
+
+	for (size_t n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {
+		p->sealer.results = cases[n].results;
+		seal(p, message, strlen(message), 1);
+		read_sealed(p);
+		assert_int_equal(number(p, FACT_RESULT), ARC_PASS);
+		if (number(p, FACT_DMARC) != (int64_t)cases[n].want)
+			fail_msg("'%s': %lld", cases[n].results, (long long)number(p, FACT_DMARC));
+	}
+}
+
 static void
 oldest_pass(void **state)
 {
@@ -517,7 +543,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = { PAIR_TEST(no_chain), PAIR_TEST(sealed_and_read), PAIR_TEST(fifty_hops_and_no_more),
 		PAIR_TEST(trusted_only_by_the_table), PAIR_TEST(many_results),
-		PAIR_TEST(results_behind_a_fault), PAIR_TEST(oldest_pass), PAIR_TEST(touched),
+		PAIR_TEST(results_behind_a_fault), PAIR_TEST(results_beyond_ascii), PAIR_TEST(oldest_pass), PAIR_TEST(touched),
 		PAIR_TEST(appended_below_the_length), PAIR_TEST(failed_chains_end), PAIR_TEST(keys_that_are_too_large), PAIR_TEST(keys_that_are_not_there),
 		PAIR_TEST(keys_that_cannot_be_fetched), PAIR_TEST(no_question_in_vain), PAIR_TEST(a_result_is_stated_once),
 		PAIR_TEST(no_seal_without_a_judgement),
