@@ -317,18 +317,6 @@ exchange_end(struct exchange *x)
 
 /* ---- the whole -------------------------------------------------------------------------------------------- */
 
-/* The listener's own backend is the one that is logged in to. */
-static bool
-auth_relay(struct session *s)
-{
-	if (s->relay != NULL && s->relay_route != s->config->route)
-		relay_free(&s->relay);
-	if (s->relay == NULL)
-		s->relay = relay_new(s->backend);
-	s->relay_route = s->config->route;
-	return s->relay != NULL && client_tell(s, s->relay);
-}
-
 static void
 exchange_run(struct exchange *x, struct sp_span initial)
 {
@@ -389,7 +377,7 @@ session_auth(struct session *s, const struct command *c)
 	if (initial.len > 0 &&
 		sasl_answer(&x.sasl, span_eq(initial, SPAN_LIT("=")) ? span_of(NULL, 0) : initial) != SP_OK)
 		session_error(s, 501, "5.5.2", "this is no answer of that mechanism");
-	else if (!auth_relay(s))
+	else if (!session_relay_own(s))
 		session_reply(s, 454, "4.7.0", "out of memory, try again later");
 	else
 		exchange_run(&x, initial);

@@ -41,23 +41,12 @@ session_etrn_check(const struct session *s, const struct command *c)
 	return (struct command_error){ 0, NULL, NULL };
 }
 
-static bool
-etrn_relay(struct session *s)
-{
-	if (s->relay != NULL && s->relay_route != s->config->route)
-		relay_free(&s->relay);
-	if (s->relay == NULL)
-		s->relay = relay_new(s->backend);
-	s->relay_route = s->config->route;
-	return s->relay != NULL && client_tell(s, s->relay);
-}
-
 void
 session_etrn(struct session *s, const struct command *c)
 {
 	struct relay_reply reply = { .code = 458, .enhanced = "4.3.0", .text = SPAN_LIT("out of memory, try again later") };
 
-	if (etrn_relay(s))
+	if (session_relay_own(s))
 		relay_etrn(s->relay, c->argument, &reply);
 	log_begin("etrn");
 	log_text("conn", span_str(s->id));

@@ -102,17 +102,27 @@ session_route(struct session *s, const struct address *rcpt)
 	return (struct command_error){ 0, NULL, NULL };
 }
 
-struct relay *
-session_relay(struct session *s)
+static struct relay *
+relay_to(struct session *s, size_t route)
 {
-	size_t route = s->tx->route;
-
 	if (s->relay != NULL && s->relay_route != route)
 		relay_free(&s->relay);
 	if (s->relay == NULL)
 		s->relay = relay_new(backend_of(s, route));
 	s->relay_route = route;
 	return s->relay;
+}
+
+struct relay *
+session_relay(struct session *s)
+{
+	return relay_to(s, s->tx->route);
+}
+
+bool
+session_relay_own(struct session *s)
+{
+	return relay_to(s, s->config->route) != NULL && client_tell(s, s->relay);
 }
 
 /* ---- several replies -------------------------------------------------------------------------- */

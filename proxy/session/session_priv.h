@@ -288,6 +288,8 @@ struct command_error session_route(struct session *s, const struct address *rcpt
 struct command_error session_backend_spared(const struct session *s);
 /* The relay to that backend, made if need be; null: no memory. */
 struct relay *session_relay(struct session *s);
+/* Makes s->relay the one to the listener's own backend, which is told of the client; false: no memory. */
+bool session_relay_own(struct session *s);
 /* After relay_send(): where recipients were answered one by one and not alike, notes it and logs each of them. */
 void session_results(struct session *s);
 /* What all backends that this session's mail may go to offer. */
