@@ -70,7 +70,7 @@ static int
 choose_certificates(SSL *ssl, void *arg)
 {
 	const struct tls_context *c = arg;
-	bool chosen[TLS_PAIRS];
+	bool chosen[TLS_PAIRS] = { false };
 
 	tls_server_choose(c, SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name), chosen);
 	if (memcmp(chosen, c->first, sizeof(chosen)) == 0)
