@@ -30,13 +30,26 @@ may_always(const struct session *s, const struct relay_offer *backend)
 }
 
 /* The smaller of both (RFC 1870). */
+static int64_t
+size_max(const struct session *s, const struct relay_offer *backend)
+{
+	int64_t own = s->config->limits.message_size;
+
+	return backend->known && backend->size_max > 0 && backend->size_max < own ? backend->size_max : own;
+}
+
+int64_t
+session_size_max(const struct session *s)
+{
+	struct relay_offer backend = session_offer(s);
+
+	return size_max(s, &backend);
+}
+
 static void
 words_size(const struct session *s, const struct relay_offer *backend, struct buf *to)
 {
-	int64_t own = s->config->limits.message_size;
-	bool smaller = backend->known && backend->size_max > 0 && backend->size_max < own;
-
-	buf_printf(to, " %lld", (long long)(smaller ? backend->size_max : own));
+	buf_printf(to, " %lld", (long long)size_max(s, backend));
 }
 
 static bool

@@ -131,7 +131,7 @@ parse_mail(const struct session *s, const struct command *c, struct command_path
 		.offered = s->offered };
 	struct command_error e = command_parse_path(c->argument, &limits, mail);
 
-	if (e.code == 0 && mail->size > s->config->limits.message_size)
+	if (e.code == 0 && mail->size > session_size_max(s))
 		e = (struct command_error){ 552, "5.3.4", "message too big: more than this server takes" };
 	else if (e.code == 0 && disk_full(s))
 		e = (struct command_error){ 452, "4.3.1", "not enough disk space, try again later" };

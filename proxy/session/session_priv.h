@@ -294,6 +294,8 @@ bool session_relay_own(struct session *s);
 void session_results(struct session *s);
 /* What all backends that this session's mail may go to offer. */
 struct relay_offer session_offer(const struct session *s);
+/* Octets that a message may have: the smaller of our limit and the backends'. */
+int64_t session_size_max(const struct session *s);
 
 /* ---- message.c ---- */
 void session_data(struct session *s, const struct command *c);
