@@ -153,11 +153,21 @@ long_line(struct session *s, bool first)
 	}
 }
 
+/* The line was a faulty one, and told so. Behind a BDAT come octets that are no commands, nobody knows how many (CASES B02). */
+static void
+end_before_chunk(struct session *s)
+{
+	if (s->done)
+		return;
+	s->done = true;
+	s->end = "bdat";
+}
+
 /* One line's worth of input is looked at; true: line is a command line of *used octets. */
 static bool
 take_line(struct session *s, struct sp_span *line, size_t *used, bool *starved)
 {
-	bool skipping = s->lines.skipped > 0;
+	bool skipping = s->lines.skipped > 0, chunk = !skipping && span_istarts(stream_input(s->stream), SPAN_LIT("BDAT"));
 
 	*starved = false;
 	if (!skipping)
@@ -185,6 +195,8 @@ take_line(struct session *s, struct sp_span *line, size_t *used, bool *starved)
 		strict_fault(s, "NUL in a command");
 		break;
 	}
+	if (chunk && !*starved)
+		end_before_chunk(s);
 	stream_consume(s->stream, *used);
 	return false;
 }
