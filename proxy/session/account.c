@@ -24,6 +24,9 @@ log_client(const struct session *s)
 	if (session_authenticated(s)) {
 		log_text("user", span_str(s->login.user));
 		log_text("mechanism", span_str(s->login.mechanism));
+	} else if (s->given.login[0] != '\0') {
+		log_text("user", span_str(s->given.login));
+		log_text("mechanism", SPAN_LIT("XCLIENT"));
 	}
 }
 
