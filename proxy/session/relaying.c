@@ -1,16 +1,24 @@
 /*
  * relaying.c - who may send to whom: settled before any rule, closed by default (RFC 5321 7.8, RFC 2505).
  */
+#include <string.h>
+
 #include "policy/kit/span.h"
 #include "proxy/session/session_priv.h"
 #include "proxy/smtp/address.h"
 
-/* A local part that asks the next host to route on: user%other@ours, other!user@ours. */
+/* A local part that asks the next host to route on: user%other@ours, other!user@ours.  The full-width and small forms count,
+ * too: a host that maps them (NFKC) reads the ASCII ones. */
 static bool
 routes_on(struct sp_span local)
 {
-	return span_find(local, '%') < local.len || span_find(local, '!') < local.len ||
-		span_find(local, '@') < local.len;
+	static const char *const marks[] = { "%", "!", "@", "\xef\xbc\x85", "\xef\xbc\x81", "\xef\xbc\xa0", "\xef\xb9\xaa",
+		"\xef\xb9\x97", "\xef\xb9\xab" };
+
+	for (size_t i = 0; local.len > 0 && i < sizeof(marks) / sizeof(marks[0]); i++)
+		if (memmem(local.ptr, local.len, marks[i], strlen(marks[i])) != NULL)
+			return true;
+	return false;
 }
 
 /* On this machine: a peer on loopback may speak for a client that is not. */
