@@ -201,13 +201,15 @@ refuse_rcpt(struct session *s, const struct address *rcpt, const struct command_
 	refused_rcpt(s, rcpt, "");
 }
 
-/* It is not refused: its turn comes later, or in a transaction of its own. */
+/* It is not refused: its turn comes later, or in a transaction of its own.  As many as one may have; who goes on asking has
+ * not listened. */
 static void
 postpone_rcpt(struct session *s, const struct address *rcpt, const struct command_error *e)
 {
 	inspect_rcpt_result(s->inspect, false);
 	refuse_rcpt(s, rcpt, e, strcmp(e->enhanced, "4.3.2") == 0 ? "backend" : "route");
-	s->bad_recipients--;
+	if (s->tx->postponed++ < s->config->limits.recipients)
+		s->bad_recipients--;
 }
 
 static void

@@ -52,6 +52,7 @@ struct transaction {
 	struct command_path mail;
 	struct sp_span rcpts;      /* first recipients, for the log: "<a>,<b>,..." */
 	size_t accepted, refused;  /* recipients */
+	size_t postponed;          /* of the refused: those whose turn comes in another transaction */
 	const struct command_path *rcpt; /* the RCPT that is being decided, else null */
 	struct held_rcpt *held;    /* recipients that "relay late" holds back */
 	size_t held_count;
