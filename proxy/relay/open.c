@@ -278,7 +278,8 @@ backend_open(const struct opening *o, struct conn **ret)
 		answer_fault(o->why, fault);
 	}
 	route_fini(&route);
-	if (fault == FAULT_NONE) {
+	/* what is offered to one client's address says nothing of what others would be */
+	if (fault == FAULT_NONE && (o->client == NULL || !introduce_binds(&b->config) || !b->offer.known)) {
 		b->offer = (*ret)->offer;
 		b->asked_ms = rt_now_ms();
 	}
