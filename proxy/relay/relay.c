@@ -147,12 +147,21 @@ relay_facts(const struct relay *r)
 	return &r->facts;
 }
 
+/* A backend that knows whose connection it is may have refused that client alone; of itself the probes tell. Else one client
+ * that it does not like would have it spared for all. */
+static bool
+meant_for_client(const struct relay *r, enum relay_fault fault)
+{
+	return introduce_binds(&r->backend->config) && (fault == FAULT_BUSY || fault == FAULT_GREETING);
+}
+
 void
 relay_fail(struct relay *r, enum relay_fault fault)
 {
 	r->failed = true;
 	r->facts.fault = fault_word(fault);
-	health_failed(r->backend, fault);
+	if (!meant_for_client(r, fault))
+		health_failed(r->backend, fault);
 	if (fault != FAULT_EXTENSION)
 		conn_free(&r->conn);
 }
