@@ -9,6 +9,28 @@
 
 enum { ETRN_CONNECT_MS = 60000, ETRN_CANNOT = 458 };
 
+/* On a login's connection, the only one there is, a transaction that ended here may be open still. */
+static enum relay_fault
+etrn_clean(struct relay *r)
+{
+	int64_t deadline = rt_deadline(r->backend->config.timeouts.mail);
+	enum relay_fault fault;
+
+	if (!r->conn->dirty)
+		return FAULT_NONE;
+	fault = conn_write(r->conn, SPAN_LIT("RSET\r\n"), deadline);
+	if (fault == FAULT_NONE)
+		fault = conn_flush(r->conn, deadline);
+	if (fault == FAULT_NONE)
+		fault = conn_reply(r->conn, deadline);
+	if (fault == FAULT_NONE && reply_class(conn_last(r->conn)->code) != 2)
+		fault = FAULT_GARBAGE;
+	r->conn->dirty = false;
+	if (fault != FAULT_NONE)
+		conn_free(&r->conn);
+	return fault;
+}
+
 static enum relay_fault
 etrn_connect(struct relay *r)
 {
@@ -20,7 +42,7 @@ etrn_connect(struct relay *r)
 		conn_free(&r->conn); /* whatever it said, no later command's reply is looked for behind it */
 	if (r->conn == NULL)
 		return FAULT_CLOSED;
-	return relay_offers(&r->conn->offer, EXT_ETRN) ? FAULT_NONE : FAULT_EXTENSION;
+	return relay_offers(&r->conn->offer, EXT_ETRN) ? etrn_clean(r) : FAULT_EXTENSION;
 }
 
 static enum relay_fault
