@@ -401,16 +401,6 @@ class Dovecot(Peer):
         self._spawn(DOVECOT_START)
 
 
-def settled(postfix):
-    """Its main.cf with the last value of each name only: Postfix's log server hangs on warnings about the others."""
-    path = os.path.join(postfix.config, "main.cf")
-    with open(path) as f:
-        values = dict(line.split(" =", 1) for line in f.read().split("\n") if " =" in line)
-    with open(path, "w") as f:
-        f.write("".join("%s =%s\n" % pair for pair in values.items()))
-    return postfix
-
-
 class PostfixPeer:
     """The private Postfix of the other tests, with TLS, and with AUTH where Dovecot keeps the passwords."""
 
@@ -420,12 +410,12 @@ class PostfixPeer:
         auth = ""
         if dovecot:
             auth = "smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = %s/auth\n" % dovecot.share
-        self.postfix = settled(servers.Postfix(folder, main="smtpd_tls_cert_file = %s\nsmtpd_tls_key_file = %s\n"
+        self.postfix = servers.Postfix(folder, main="smtpd_tls_cert_file = %s\nsmtpd_tls_key_file = %s\n"
                                        "smtpd_tls_security_level = may\n"
                                        "smtpd_tls_received_header = yes\nmessage_size_limit = %d\nsmtputf8_enable = yes\n"
                                        "virtual_mailbox_maps = inline:{{bob@example.com=bob/} {ann@example.com=ann/} "
                                        "{\u03b4\u03bf\u03ba\u03b9\u03bc\u03ae@example.com=utf8/}}\n%s" % (cert + (LIMIT, auth)),
-                                       smtpd="tlsmgr unix - - n 1000? 1 tlsmgr\n"))
+                                       smtpd="tlsmgr unix - - n 1000? 1 tlsmgr\n")
         self.port = self.postfix.port
 
     def start(self):
@@ -447,14 +437,14 @@ class PostfixClient(PostfixPeer):
     name = "postfix-client"
 
     def __init__(self, folder, plain, tls):
-        self.postfix = settled(servers.Postfix(
+        self.postfix = servers.Postfix(
             os.path.join(folder, "front"), main="virtual_mailbox_domains =\nvirtual_mailbox_maps =\n"
             "smtpd_relay_restrictions = permit_mynetworks, reject\nmynetworks = 127.0.0.0/8\n"
             "default_transport = smtp\nsmtputf8_enable = yes\nmyhostname = front.example.net\n"
             "relayhost = [127.0.0.1]:%d\nsender_dependent_relayhost_maps = inline:{{tls@sender.example=[127.0.0.1]:%d}}\n"
             "smtp_tls_security_level = none\nsmtp_tls_policy_maps = inline:{{[127.0.0.1]:%d=encrypt}}\n"
             "smtp_tls_loglevel = 1\nmessage_size_limit = %d\n" % (plain, tls, tls, LIMIT),
-            smtpd="tlsmgr unix - - n 1000? 1 tlsmgr\n"))
+            smtpd="tlsmgr unix - - n 1000? 1 tlsmgr\n")
         path = os.path.join(self.postfix.config, "master.cf")
         with open(path) as f:
             services = f.read()

@@ -237,11 +237,16 @@ class Postfix:
             os.makedirs(os.path.join(self.folder, name), exist_ok=True)
         shutil.chown(os.path.join(self.folder, "data"), "postfix")
         os.chown(os.path.join(self.folder, "mail"), owner.pw_uid, owner.pw_gid)
-        with open(os.path.join(self.config, "main.cf"), "w") as f:
-            f.write(MAIN_CF.format(folder=self.folder, uid=owner.pw_uid, gid=owner.pw_gid) + main)
+        self.settle(MAIN_CF.format(folder=self.folder, uid=owner.pw_uid, gid=owner.pw_gid) + main)
         service, rest = MASTER_CF.format(port=self.port).strip().split("\n", 1)
         with open(os.path.join(self.config, "master.cf"), "w") as f:
             f.write(service + "\n" + smtpd + rest + "\n")
+
+    def settle(self, text):
+        """Writes main.cf with the last value of each name only: Postfix's log server may hang on warnings about the others."""
+        values = dict(line.split(" =", 1) for line in re.split(r"\n(?![ \t])", text) if " =" in line)
+        with open(os.path.join(self.config, "main.cf"), "w") as f:
+            f.write("".join("%s =%s\n" % pair for pair in values.items()))
 
     def run(self, command):
         return subprocess.run([self.postfix, "-c", self.config, command], stdin=subprocess.DEVNULL,
