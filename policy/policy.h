@@ -211,7 +211,8 @@ struct policy_verdict {
 	bool unknown;                   /* by "on unknown", not by the condition */
 	int code;                       /* 250 for accept and discard */
 	struct sp_span enhanced;        /* "5.7.1" */
-	struct sp_span text;            /* with templates filled in; one line; in the eval's arena */
+	struct sp_span text;            /* with templates filled in; one line, a filter's own may have several; in the eval's arena */
+	struct sp_span backend;         /* an accept by "quarantine NAME": where the message goes instead; {null, 0}: where it was going */
 };
 
 enum policy_act {
@@ -230,12 +231,21 @@ struct policy_action {
 	size_t filter;
 };
 
+struct policy_said {
+	enum policy_class verdict; /* DISCARD, DEFER or REJECT */
+	int code;
+	struct sp_span enhanced, text; /* live as long as the walk */
+};
+
 /* The caller's half. */
 struct policy_host {
 	enum policy_known (*fact)(void *arg, const struct sp_fact_ref *ref, struct sp_value *ret);
 	/* Carries out one non-terminal action; called once for each rule that fires, in file order,
 	 * never for a shadow rule. Any status but SP_OK makes the rule unknown. */
 	enum sp_status (*act)(void *arg, const struct policy_action *action);
+	/* What has the filter said that a rule "filter NAME" of this walk has called, for filters that decide (sp_filter.decides)?
+	 * KNOWN: *ret; PENDING: nothing so far, and it may yet; UNKNOWN: it failed. Asked at each stage until it is known. */
+	enum policy_known (*said)(void *arg, size_t filter, struct policy_said *ret);
 	void *arg;
 };
 

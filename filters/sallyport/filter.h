@@ -30,7 +30,7 @@ extern "C" {
 #endif
 
 #define SP_ABI_MAJOR 0 /* raised when a member is moved, dropped or retyped; 0.x: not yet frozen */
-#define SP_ABI_MINOR 2 /* raised when a member or service is added at an end */
+#define SP_ABI_MINOR 3 /* raised when a member or service is added at an end */
 
 /* ---- values ---------------------------------------------------------------------------- */
 
@@ -196,11 +196,13 @@ struct sp_mail {
 	struct sp_span address; /* between < and >, as sent, but for a domain beyond ASCII, which is A-labels; empty: <> */
 	struct sp_span local, domain;
 	int64_t size; /* SIZE=, -1: not given */
+	struct sp_span params; /* of MAIL, as sent, divided by single blanks: "SIZE=100 BODY=8BITMIME" (0.3) */
 };
 struct sp_rcpt {
 	struct sp_span address;
 	struct sp_span local, domain;
 	size_t index; /* 0 for the first recipient of the transaction */
+	struct sp_span params; /* of RCPT, as sent (0.3) */
 };
 struct sp_header {
 	struct sp_span name;
@@ -270,6 +272,22 @@ struct sp_auth_result {
 	const struct sp_auth_prop *props;
 	size_t prop_count;
 };
+
+/* What a filter has to say of a connection, a message or a recipient (0.3): see sp_refuse(). */
+struct sp_reply {
+	int code;                /* 4xx: defer; 5xx: reject; 250: take the message, and throw it away */
+	struct sp_span enhanced; /* "5.7.1", of the code's class; "": one is made */
+	struct sp_span text;     /* printable ASCII, "\n" between lines */
+};
+
+/* A thing that sessions of one worker wait for (0.3); zeroed memory is a valid one, of the module's own. */
+struct sp_event {
+	void *first, *last;
+};
+
+/* Positions in the draft beside its indexes, for sp_draft_insert() (0.3). */
+#define SP_DRAFT_END SIZE_MAX       /* below all fields */
+#define SP_DRAFT_TOP (SIZE_MAX - 1) /* above all, our own trace field too, which the draft does not show */
 
 struct sp_load; /* the loading of a configuration: errors go here */
 
@@ -346,6 +364,46 @@ struct sp_host {
 	/* The value of an Authentication-Results field with all results so far, "id; spf=pass ...",
 	 * encoded and folded; without the name */
 	struct sp_span (*results_text)(struct sp_ctx *);
+
+	/* ---- 0.3 ---- */
+	/* At load time: a program that the service starts whenever a worker connects to the endpoint that is returned, which is
+	 * then the program's standard input and output.  command: a path and arguments, divided by blanks; no shell.  Null:
+	 * no memory.  "sallyport check" starts nothing. */
+	const char *(*load_program)(struct sp_load *, const char *command);
+	/* The filter's word, for modules whose use decides: said in on_connect or on_helo it is about the session, in on_rcpt about
+	 * that recipient, else about the message; the first word counts.  The rule "filter NAME" that called for it carries it
+	 * out.  SP_INVALID: this may not be said to a client; nothing was noted. */
+	enum sp_status (*refuse)(struct sp_ctx *, const struct sp_reply *);
+	/* Does a rule read this fact of the module's own? */
+	bool (*fact_wanted)(struct sp_ctx *, unsigned fact);
+	/* A fact of the program's own by its name, "client.name". SP_NONE: absent; SP_TEMPFAIL: not known, or not yet; SP_INVALID: there
+	 * is no such fact, or it takes an argument. May suspend (client.name asks the DNS). */
+	enum sp_status (*fact_named)(struct sp_ctx *, const char *name, struct sp_value *ret);
+
+	/* The draft: the message as filters above this one, and this one, have left it; in on_eom only.  index counts its
+	 * fields from 0 at the top. A field is "Name: value", folded by CRLF, without the last CRLF. */
+	enum sp_status (*draft_get)(struct sp_ctx *, size_t index, struct sp_header *ret); /* SP_NONE past the last */
+	enum sp_status (*draft_insert)(struct sp_ctx *, size_t before, struct sp_span field);
+	enum sp_status (*draft_replace)(struct sp_ctx *, size_t index, struct sp_span field);
+	enum sp_status (*draft_remove)(struct sp_ctx *, size_t index);
+	enum sp_status (*draft_body)(struct sp_ctx *, int64_t offset, struct sp_span *ret); /* as body_get() */
+	/* The envelope as edited so far; recipients in the order of RCPT, then those added. SP_NONE past the last */
+	enum sp_status (*draft_sender)(struct sp_ctx *, struct sp_mail *ret);
+	enum sp_status (*draft_rcpt)(struct sp_ctx *, size_t index, struct sp_rcpt *ret);
+	/* Edits of it, in on_eom only; params "": those of the client stay (sender), or none (a new recipient).
+	 * SP_INVALID: no address, or no parameters; SP_NONE: no such recipient.  Adding one that is there is SP_OK. */
+	enum sp_status (*sender_change)(struct sp_ctx *, struct sp_span address, struct sp_span params);
+	enum sp_status (*rcpt_insert)(struct sp_ctx *, struct sp_span address, struct sp_span params);
+	enum sp_status (*rcpt_delete)(struct sp_ctx *, struct sp_span address);
+
+	/* Connections that outlive a session, within one worker.  keep: it is no session's any more, and stays open until
+	 * conn_close(); take: it serves this session; idle: nothing waits to be read from it, and it is open */
+	void (*conn_keep)(struct sp_conn *);
+	void (*conn_take)(struct sp_ctx *, struct sp_conn *);
+	bool (*conn_idle)(const struct sp_conn *);
+	/* Until it is woken: SP_OK, SP_TIMEOUT, SP_CANCELED. May suspend */
+	enum sp_status (*event_wait)(struct sp_ctx *, struct sp_event *, int64_t timeout_ms);
+	void (*event_wake)(struct sp_event *, bool all); /* the one that has waited longest, or all */
 };
 
 /* ---- the descriptor --------------------------------------------------------------------- */
@@ -402,6 +460,14 @@ struct sp_filter {
 	/* Should a use of this configuration run for those messages only that a rule calls it for? If so and no
 	 * rule does, the operator is warned. Null: never. */
 	bool (*by_rule)(const void *conf);
+
+	/* ---- 0.3 ---- */
+	/* Does a use of this configuration decide?  Then a rule "filter NAME" carries out what the filter says by sp_refuse(), at the
+	 * stage at which it says it, and is unknown when a hook of the transaction fails.  Null: never. */
+	bool (*decides)(const void *conf);
+	/* Once called for, its session lasts as long as the client's, and each further call begins with on_mail; else
+	 * a filter that is called for within a transaction begins with on_connect each time. */
+	bool lasts;
 };
 #define SP_FILTER_SIZE_MIN ((uint32_t)(offsetof(struct sp_filter, on_close) + sizeof(void *)))
 
@@ -418,236 +484,7 @@ struct sp_filter {
 	SP_EXTERN __attribute__((visibility("default"))) const struct sp_filter sp_filter_##ident; \
 	const struct sp_filter sp_filter_##ident
 
-/* ---- services as functions -------------------------------------------------------------- */
-
-static inline bool
-sp_addrs_have(const struct sp_addrs *addrs, struct sp_ip ip)
-{
-	size_t len = ip.family == 4 ? 4 : 16;
-
-	for (size_t i = 0; i < addrs->count; i++) {
-		const struct sp_ip *a = &addrs->items[i];
-		size_t same = 0;
-
-		while (same < len && a->bytes[same] == ip.bytes[same])
-			same++;
-		if (a->family == ip.family && same == len)
-			return true;
-	}
-	return false;
-}
-
-static inline void
-sp_fact_value(struct sp_ctx *ctx, unsigned fact, const struct sp_value *value)
-{
-	ctx->host->fact_set(ctx, -1, fact, value);
-}
-
-static inline void
-sp_entry_fact_value(struct sp_ctx *ctx, size_t entry, unsigned fact, const struct sp_value *value)
-{
-	ctx->host->fact_set(ctx, (int)entry, fact, value);
-}
-
-static inline void
-sp_fact_bool(struct sp_ctx *ctx, unsigned fact, bool yes)
-{
-	struct sp_value v = { SP_BOOL, { 0 } };
-
-	v.u.boolean = yes;
-	sp_fact_value(ctx, fact, &v);
-}
-
-/* for SP_INT, SP_SIZE, SP_DURATION, SP_TIME and SP_ENUM: type says which */
-static inline void
-sp_fact_number(struct sp_ctx *ctx, unsigned fact, enum sp_type type, int64_t n)
-{
-	struct sp_value v = { type, { 0 } };
-
-	v.u.integer = n;
-	sp_fact_value(ctx, fact, &v);
-}
-
-static inline void
-sp_fact_score(struct sp_ctx *ctx, unsigned fact, double points)
-{
-	struct sp_value v = { SP_SCORE, { 0 } };
-
-	v.u.real = points;
-	sp_fact_value(ctx, fact, &v);
-}
-
-/* for SP_STRING, SP_DOMAIN and SP_ADDRESS */
-static inline void
-sp_fact_text(struct sp_ctx *ctx, unsigned fact, enum sp_type type, struct sp_span text)
-{
-	struct sp_value v = { type, { 0 } };
-
-	v.u.text = text;
-	sp_fact_value(ctx, fact, &v);
-}
-
-static inline void
-sp_entry_fact_bool(struct sp_ctx *ctx, size_t entry, unsigned fact, bool yes)
-{
-	struct sp_value v = { SP_BOOL, { 0 } };
-
-	v.u.boolean = yes;
-	sp_entry_fact_value(ctx, entry, fact, &v);
-}
-
-static inline enum sp_status
-sp_fact_read(struct sp_ctx *ctx, const struct sp_fact_ref *ref, struct sp_value *ret)
-{
-	return ctx->host->fact_read(ctx, ref, ret);
-}
-
-static inline void *
-sp_alloc(struct sp_ctx *ctx, size_t size)
-{
-	return ctx->host->alloc(ctx, size);
-}
-
-static inline int64_t
-sp_now_ms(struct sp_ctx *ctx)
-{
-	return ctx->host->now_ms(ctx);
-}
-
-__attribute__((format(printf, 3, 4))) static inline void
-sp_log(struct sp_ctx *ctx, enum sp_log_level level, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	ctx->host->log(ctx, level, fmt, ap);
-	va_end(ap);
-}
-
-__attribute__((format(printf, 6, 7))) static inline void
-sp_load_error(const struct sp_host *host, struct sp_load *load, const char *file, unsigned line,
-	unsigned column, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	host->load_error(load, file, line, column, fmt, ap);
-	va_end(ap);
-}
-
-static inline enum sp_status
-sp_dns_addrs(struct sp_ctx *ctx, struct sp_span name, struct sp_addrs *ret)
-{
-	return ctx->host->dns_addrs(ctx, name, ret);
-}
-
-static inline enum sp_status
-sp_dns_txt(struct sp_ctx *ctx, struct sp_span name, struct sp_names *ret)
-{
-	return ctx->host->dns_txt(ctx, name, ret);
-}
-
-static inline enum sp_status
-sp_dns_mx(struct sp_ctx *ctx, struct sp_span name, struct sp_mxs *ret)
-{
-	return ctx->host->dns_mx(ctx, name, ret);
-}
-
-static inline enum sp_status
-sp_dns_ptr(struct sp_ctx *ctx, const struct sp_ip *ip, struct sp_names *ret)
-{
-	return ctx->host->dns_ptr(ctx, ip, ret);
-}
-
-static inline enum sp_status
-sp_dns_ips(struct sp_ctx *ctx, struct sp_span name, int family, struct sp_addrs *ret)
-{
-	return ctx->host->dns_ips(ctx, name, family, ret);
-}
-
-static inline enum sp_status
-sp_dns_texts(struct sp_ctx *ctx, const struct sp_span *names, size_t count, struct sp_texts *ret)
-{
-	return ctx->host->dns_texts(ctx, names, count, ret);
-}
-
-static inline bool
-sp_table_has(struct sp_ctx *ctx, const struct sp_table *table, const struct sp_value *key)
-{
-	return table != NULL && ctx->host->table_has(table, key);
-}
-
-static inline enum sp_status
-sp_result_add(struct sp_ctx *ctx, const struct sp_auth_result *result)
-{
-	return ctx->host->result_add(ctx, result);
-}
-
-static inline enum sp_status
-sp_result_get(struct sp_ctx *ctx, size_t index, struct sp_auth_result *ret)
-{
-	return ctx->host->result_get(ctx, index, ret);
-}
-
-static inline struct sp_span
-sp_auth_id(struct sp_ctx *ctx)
-{
-	return ctx->host->auth_id(ctx);
-}
-
-static inline struct sp_span
-sp_results_text(struct sp_ctx *ctx)
-{
-	return ctx->host->results_text(ctx);
-}
-
-static inline enum sp_status
-sp_connect(struct sp_ctx *ctx, const char *endpoint, int64_t timeout_ms, struct sp_conn **ret)
-{
-	return ctx->host->connect(ctx, endpoint, timeout_ms, ret);
-}
-
-static inline enum sp_status
-sp_sleep(struct sp_ctx *ctx, int64_t ms)
-{
-	return ctx->host->sleep(ctx, ms);
-}
-
-static inline enum sp_status
-sp_blocking(struct sp_ctx *ctx, void (*fn)(void *), void *arg)
-{
-	return ctx->host->blocking(ctx, fn, arg);
-}
-
-static inline enum sp_status
-sp_header_add(struct sp_ctx *ctx, const char *name, struct sp_span value)
-{
-	return ctx->host->header_add(ctx, name, value);
-}
-
-static inline enum sp_status
-sp_header_insert(struct sp_ctx *ctx, size_t index, const char *name, struct sp_span value)
-{
-	return ctx->host->header_insert(ctx, index, name, value);
-}
-
-static inline enum sp_status
-sp_header_remove(struct sp_ctx *ctx, const char *name, int occurrence)
-{
-	return ctx->host->header_remove(ctx, name, occurrence);
-}
-
-static inline enum sp_status
-sp_header_get(struct sp_ctx *ctx, size_t index, struct sp_header *ret)
-{
-	return ctx->host->header_get(ctx, index, ret);
-}
-
-static inline enum sp_status
-sp_body_get(struct sp_ctx *ctx, int64_t offset, struct sp_span *ret)
-{
-	return ctx->host->body_get(ctx, offset, ret);
-}
+#include <sallyport/services.h>
 
 #ifdef __cplusplus
 }

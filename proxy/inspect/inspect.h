@@ -26,6 +26,9 @@ struct inspect_client {
 	struct sp_ip ip;
 	uint16_t port;
 	struct sp_span listener; /* its name: the endpoint as written in the policy */
+	struct sp_ip local_ip;   /* where it has connected to; family 0: not known */
+	uint16_t local_port;
+	const char *hostname;    /* what we call ourselves; null: "localhost". Lives with the session */
 	size_t header_octets;    /* of a message's header at most; 0: 256 KiB */
 	int64_t dns_ms;          /* for all DNS of one message together, its HELO's too; 0: 20 s */
 	bool dry_run;            /* no trace in shared state; DNS is still asked */
@@ -57,6 +60,8 @@ enum sp_status inspect_client_name(struct inspect *i, int64_t deadline_ms, struc
 /* One more login was refused. */
 void inspect_auth_failed(struct inspect *i);
 
+/* How the transaction that begins next is called in the log, for the fact mail.id; copied. */
+void inspect_name_tx(struct inspect *i, struct sp_span id);
 /* Begins a transaction: budget_ms is for all of its filters together. */
 struct policy_verdict inspect_mail(struct inspect *i, const struct command_path *mail, int64_t budget_ms);
 /* A verdict on one recipient: undecided or accept means that it may go on to the backend. */
@@ -92,6 +97,18 @@ struct inspect_output {
 	struct spool *body;
 };
 enum sp_status inspect_apply(struct inspect *i, struct sp_span trace, struct inspect_output *ret);
+
+/* After inspect_end(): the envelope as filters have edited it.  params: as they are to be written, without a blank in front; lives
+ * until inspect_reset(). */
+struct inspect_path {
+	struct sp_span address;
+	struct sp_span params;
+	bool params_given; /* by a filter: they replace the client's */
+	int came;          /* recipients: which of those that the backend has taken, from 0; -1: a filter has added it */
+};
+bool inspect_envelope_edited(const struct inspect *i);
+struct inspect_path inspect_sender(const struct inspect *i);
+enum sp_status inspect_recipient(const struct inspect *i, size_t index, struct inspect_path *ret); /* SP_NONE past the last */
 
 /* The value of the field of that name, unfolded, index of them standing above it. False: there is none; *ret null: no memory. */
 bool inspect_field(struct inspect *i, struct sp_span name, size_t index, struct sp_span *ret);
