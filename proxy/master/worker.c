@@ -108,6 +108,16 @@ guest_admit(void *arg, const struct sp_ip *client)
 	return (struct session_refusal){ NULL, NULL };
 }
 
+/* Four of five places are taken. */
+static bool
+guest_crowded(void *arg)
+{
+	const struct guest *g = arg;
+	const struct listener *l = g->listener;
+
+	return (uint64_t)l->connections * 5 > (uint64_t)l->config->connections * 4;
+}
+
 /* On a transparent listener the backend is where the client wanted to go; that can be no other address of the listener itself,
  * which would be a loop. */
 static bool
@@ -148,7 +158,7 @@ client_start(struct listener *l, int fd, struct sp_ip ip, uint16_t port)
 	}
 	g->listener = l;
 	g->start = (struct session_start){ .config = &l->config->session, .backend = l->backend, .ip = ip,
-		.backends = worker.backends, .port = port, .admit = guest_admit, .arg = g };
+		.backends = worker.backends, .port = port, .admit = guest_admit, .crowded = guest_crowded, .arg = g };
 	g->astray = l->config->transparent && !guest_original(g, fd);
 	l->connections++;
 	worker.sessions++;

@@ -13,7 +13,7 @@
 #include "proxy/rt/rt.h"
 #include "proxy/session/log.h"
 
-enum { REPLY_SCRATCH = 65536, STRICT_FAULTS = 3 };
+enum { REPLY_SCRATCH = 65536, STRICT_FAULTS = 3, CROWDED_SHARE = 5 };
 
 /* All sessions of this worker, so that draining can reach them. */
 struct member {
@@ -44,7 +44,15 @@ session_id(char to[static SESSION_TXID])
 int64_t
 session_command_deadline(const struct session *s)
 {
-	return rt_deadline(s->config->timeouts.command);
+	int64_t usual = s->config->timeouts.command;
+
+	return rt_deadline(session_patience(s, usual, usual / CROWDED_SHARE));
+}
+
+int64_t
+session_patience(const struct session *s, int64_t usual_ms, int64_t crowded_ms)
+{
+	return s->start->crowded != NULL && s->start->crowded(s->start->arg) ? crowded_ms : usual_ms;
 }
 
 /* ---- replies -------------------------------------------------------------------------------- */

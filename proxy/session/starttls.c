@@ -9,7 +9,7 @@
 #include "policy/kit/span.h"
 #include "proxy/rt/rt.h"
 
-enum { HANDSHAKE_MS = 30000 };
+enum { HANDSHAKE_MS = 30000, HANDSHAKE_CROWDED_MS = 10000 };
 
 static const struct command_error no_error;
 
@@ -37,7 +37,8 @@ starttls_facts(struct session *s)
 static bool
 shake_hands(struct session *s, enum sp_status (*accept)(struct stream *, struct tls_context *, int64_t))
 {
-	enum sp_status st = accept(s->stream, s->config->tls, rt_deadline(HANDSHAKE_MS));
+	int64_t deadline = rt_deadline(session_patience(s, HANDSHAKE_MS, HANDSHAKE_CROWDED_MS));
+	enum sp_status st = accept(s->stream, s->config->tls, deadline);
 
 	if (st == SP_OK) {
 		starttls_facts(s);
