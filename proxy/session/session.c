@@ -46,13 +46,13 @@ session_command_deadline(const struct session *s)
 {
 	int64_t usual = s->config->timeouts.command;
 
-	return rt_deadline(session_patience(s, usual, usual / CROWDED_SHARE));
+	return rt_deadline(session_is_crowded(s) ? usual / CROWDED_SHARE : usual);
 }
 
-int64_t
-session_patience(const struct session *s, int64_t usual_ms, int64_t crowded_ms)
+bool
+session_is_crowded(const struct session *s)
 {
-	return s->start->crowded != NULL && s->start->crowded(s->start->arg) ? crowded_ms : usual_ms;
+	return s->start->crowded != NULL && s->start->crowded(s->start->arg);
 }
 
 /* ---- replies -------------------------------------------------------------------------------- */
@@ -122,20 +122,34 @@ strict_fault(struct session *s, const char *text)
 	}
 }
 
+/* Octets of the command that has been waited for since began_ms.  A crowded listener waits for a fifth of the time only; it may
+ * become one meanwhile, so that is looked at again after each fifth. */
+static enum sp_status
+await_input(struct session *s, int64_t began_ms)
+{
+	int64_t most = s->config->timeouts.command, slice = most / CROWDED_SHARE + 1, until;
+	enum sp_status st;
+
+	do {
+		until = ((rt_now_ms() - began_ms) / slice + 1) * slice;
+		until = began_ms + (until < most ? until : most);
+		if (s->tx == NULL)
+			st = draining ? SP_CANCELED : stream_fill_interruptible(s->stream, until);
+		else
+			st = stream_fill(s->stream, until);
+	} while (st == SP_TIMEOUT && until < began_ms + most && !session_is_crowded(s));
+	return st;
+}
+
 /* Waits for octets of the next command; false: the session is over. */
 static bool
-more_input(struct session *s, int64_t deadline)
+more_input(struct session *s, int64_t began_ms)
 {
 	enum sp_status st;
 
 	if (!session_flush(s))
 		return false;
-	if (s->tx == NULL && draining) /* while we were flushing */
-		st = SP_CANCELED;
-	else if (s->tx == NULL)
-		st = stream_fill_interruptible(s->stream, deadline);
-	else
-		st = stream_fill(s->stream, deadline);
+	st = await_input(s, began_ms);
 	if (st == SP_OK)
 		return true;
 	if (st == SP_CANCELED)
@@ -212,7 +226,7 @@ take_line(struct session *s, struct sp_span *line, size_t *used, bool *starved)
 static void
 command_loop(struct session *s)
 {
-	int64_t deadline = session_command_deadline(s);
+	int64_t began_ms = rt_now_ms();
 
 	while (!s->done) {
 		struct sp_span line;
@@ -226,9 +240,9 @@ command_loop(struct session *s)
 			session_command(s, line);
 			stream_consume(s->stream, s->line_used);
 			s->line_used = 0;
-			deadline = session_command_deadline(s);
+			began_ms = rt_now_ms();
 		} else if (starved && !s->done) {
-			(void)more_input(s, deadline);
+			(void)more_input(s, began_ms);
 		}
 	}
 }

@@ -98,7 +98,7 @@ struct session_start {
 	const char *turned; /* after ATRN it is a backend that is served: the id of the session that said so; else null */
 	/* Asked once, as soon as it is known who the client is: behind a PROXY line that is not the peer. */
 	struct session_refusal (*admit)(void *arg, const struct sp_ip *client);
-	/* Is room for connections getting scarce? Then clients are waited for less long. Null: never. */
+	/* Is room for connections getting scarce? Null: never. */
 	bool (*crowded)(void *arg);
 	void *arg;
 };

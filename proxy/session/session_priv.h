@@ -142,8 +142,8 @@ void session_goodbye(struct session *s, const char *enhanced, const char *text, 
 /* Sends what is queued; false: the session is over. */
 bool session_flush(struct session *s);
 int64_t session_command_deadline(const struct session *s);
-/* So long a client may make us wait: usual_ms, or less while connections are scarce (CASES T10, SL01). */
-int64_t session_patience(const struct session *s, int64_t usual_ms, int64_t crowded_ms);
+/* Is room for connections getting scarce? Then clients are waited for less long (CASES T10, SL01). */
+bool session_is_crowded(const struct session *s);
 void session_id(char to[static SESSION_TXID]);
 /* Is there more input behind the present command line? Groups must end at EHLO, DATA, STARTTLS (RFC 2920 3.1). */
 bool session_group_goes_on(const struct session *s);

@@ -37,7 +37,7 @@ starttls_facts(struct session *s)
 static bool
 shake_hands(struct session *s, enum sp_status (*accept)(struct stream *, struct tls_context *, int64_t))
 {
-	int64_t deadline = rt_deadline(session_patience(s, HANDSHAKE_MS, HANDSHAKE_CROWDED_MS));
+	int64_t deadline = rt_deadline(session_is_crowded(s) ? HANDSHAKE_CROWDED_MS : HANDSHAKE_MS);
 	enum sp_status st = accept(s->stream, s->config->tls, deadline);
 
 	if (st == SP_OK) {
