@@ -57,6 +57,8 @@ write_mail(struct relay *r, int64_t limit_ms)
 		n += snprintf(text + n, sizeof(text) - (size_t)n, " SIZE=%lld", (long long)e->size);
 	if (relay_offers(offer, EXT_8BITMIME) && e->body != NULL)
 		n += snprintf(text + n, sizeof(text) - (size_t)n, " BODY=%s", e->body);
+	if (relay_offers(offer, EXT_PRDR) && e->each)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, " PRDR");
 	fault = conn_write(r->conn, SPAN_LIT("MAIL FROM:<"), limit_ms);
 	if (fault == FAULT_NONE)
 		fault = conn_write(r->conn, e->sender, limit_ms);

@@ -1,6 +1,6 @@
 /*
  * lmtp.c - what an LMTP backend says to the final dot: a reply for each recipient, folded into the one that SMTP has
- * (RFC 2033 4.2; CASES P6).
+ * (RFC 2033 4.2; CASES P6); and an SMTP backend's, that was asked for as many (PRDR, draft-hall-prdr).
  *
  * The strictest speaks for all, so that nobody is dropped in silence: a 4xx of any recipient makes it a 4xx, and the
  * client comes again for all of them; else a 5xx of any makes it a 5xx.  With one recipient nothing is folded.
@@ -70,6 +70,38 @@ lmtp_replies(struct relay *r, int64_t limit_ms)
 	}
 	r->facts.partly = some && (fault != FAULT_NONE || heaviest > 1);
 	return fault;
+}
+
+static void
+results_forget(struct relay *r)
+{
+	for (struct rcpt *rcpt = r->first; rcpt != NULL; rcpt = rcpt->next)
+		rcpt->code = 0;
+	r->facts.partly = false;
+}
+
+/* Nobody has a message that is refused as a whole, and a message that nobody has is not taken, whatever is said of it. */
+enum relay_fault
+prdr_replies(struct relay *r, int64_t limit_ms)
+{
+	enum relay_fault fault = lmtp_replies(r, limit_ms);
+	bool some = r->facts.partly || reply_class(r->answer.code) == 2, taken;
+
+	if (fault != FAULT_NONE)
+		return fault;
+	fault = relay_await(r, r->backend->config.timeouts.dot, limit_ms);
+	if (fault == FAULT_NONE && reply_class(conn_last(r->conn)->code) == 3) {
+		fault = FAULT_GARBAGE;
+		answer_fault(&r->answer, fault);
+	}
+	if (fault != FAULT_NONE)
+		return fault;
+	taken = reply_class(conn_last(r->conn)->code) == 2;
+	if (some && !taken)
+		results_forget(r);
+	if (some || !taken)
+		answer_backend(&r->answer, conn_last(r->conn));
+	return FAULT_NONE;
 }
 
 enum sp_status

@@ -144,6 +144,7 @@ struct relay_envelope {
 	struct sp_span params;  /* of MAIL but for SIZE and BODY, as they are to be written: " RET=HDRS ENVID=x"; "": none */
 	struct sp_span ident;   /* our name for the transaction, for the backend's log; "": none */
 	uint32_t needs;         /* EXT_BIT() of what the backend must offer for this message */
+	bool each;              /* a reply for each recipient is wanted (PRDR), where the backend offers it */
 };
 enum sp_status relay_begin(struct relay *r, const struct relay_envelope *e, int64_t deadline_ms);
 /* The next recipient needs these extensions, too (EXT_BIT()). False: the backend that has our MAIL lacks one. */
@@ -199,7 +200,7 @@ struct relay_facts {
 	int64_t dot_ns, reply_ns; /* by rt_now_ns(): when our dot was written; when its reply came (or was given up) */
 };
 const struct relay_facts *relay_facts(const struct relay *r);
-/* What an LMTP backend said of each recipient, in their order; until the next relay_begin(). SP_NONE past the last. */
+/* What a backend with a reply for each recipient (LMTP, PRDR) said of them, in their order; until the next relay_begin(). SP_NONE past the last. */
 struct relay_result {
 	struct sp_span address, text; /* as in a struct relay_reply */
 	int code; /* 0: it is not known what became of this one */

@@ -244,6 +244,8 @@ enum { RELAY_NOOP_MS = 60000 };
 
 /* The replies to our dot, one for each accepted recipient, folded into r->answer. On a fault r->answer is set, too. */
 enum relay_fault lmtp_replies(struct relay *r, int64_t limit_ms);
+/* After 353 to our dot: the same, then the one reply that speaks for the message. */
+enum relay_fault prdr_replies(struct relay *r, int64_t limit_ms);
 
 /* ---- auth.c ---- */
 

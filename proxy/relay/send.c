@@ -271,6 +271,8 @@ dot_reply(struct relay *r, int64_t limit_ms)
 	if (r->backend->config.lmtp)
 		return lmtp_replies(r, limit_ms);
 	fault = relay_await(r, r->backend->config.timeouts.dot, limit_ms);
+	if (fault == FAULT_NONE && conn_last(r->conn)->code == 353 && r->envelope.each && relay_offers(&r->conn->offer, EXT_PRDR))
+		return prdr_replies(r, limit_ms);
 	if (fault == FAULT_NONE && reply_class(conn_last(r->conn)->code) == 3) {
 		fault = FAULT_GARBAGE;
 		answer_fault(&r->answer, fault);

@@ -240,7 +240,8 @@ begin_relay(struct session *s)
 {
 	struct transaction *tx = s->tx;
 	struct relay_envelope e = { .sender = tx->mail.address.text, .size = tx->mail.size, .params = tx->mail.params,
-		.body = body_word(&tx->mail), .ident = span_str(tx->id), .needs = tx->mail.needs };
+		.body = body_word(&tx->mail), .ident = span_str(tx->id), .needs = tx->mail.needs,
+		.each = tx->mail.prdr };
 
 	if (session_relay(s) == NULL || !client_tell(s, s->relay) ||
 		relay_begin(s->relay, &e, rt_deadline(TX_BUDGET_MS)) != SP_OK)

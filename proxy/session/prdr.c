@@ -1,6 +1,6 @@
 /*
  * prdr.c - a reply for each recipient, where the client has asked for that and the backend gives it (PRDR,
- * draft-hall-prdr; the backend speaks LMTP, RFC 2033).
+ * draft-hall-prdr; the backend speaks LMTP, RFC 2033, or offers PRDR itself).
  *
  * 353 says that they follow, one for each accepted recipient in their order; then the last reply is for the message as a
  * whole: 250 if anybody has it.  Where there is nothing to tell apart (one recipient, a refusal by us, a backend that was
@@ -13,8 +13,7 @@
 bool
 prdr_may(const struct session *s, const struct relay_offer *backend)
 {
-	(void)backend;
-	return s->config->routes[s->config->route]->lmtp;
+	return s->config->routes[s->config->route]->lmtp || relay_offers(backend, EXT_PRDR);
 }
 
 /* Is the verdict on each of them known? */
