@@ -356,7 +356,7 @@ def prdr(p):
     message = content(p.token)
     with wire.Client(p.port) as client:
         if "PRDR" not in keywords(client.ehlo):
-            raise kit.Missing("the gateway has it for LMTP alone")
+            raise kit.Missing("neither has the server")
         want(client.ask("MAIL FROM:<%s> PRDR" % SENDER), 250, "MAIL")
         want(client.ask("RCPT TO:<%s>" % BOB), 250, "the first")
         want(client.ask("RCPT TO:<%s>" % ANN), 250, "the second")

@@ -249,7 +249,7 @@ class Exim(Peer):
     package, name = "exim4-daemon-light", "exim"
     CONFIG = {
         "auth_hosts": "*",
-        "main": "acl_smtp_rcpt = ${if and{{eqi{$domain}{example.com}}"
+        "main": "acl_smtp_data_prdr = accept\nacl_smtp_rcpt = ${if and{{eqi{$domain}{example.com}}"
                 "{inlisti{$local_part}{bob:ann:\u03b4\u03bf\u03ba\u03b9\u03bc\u03ae}}}{accept}{deny}}\n",
         "routers": "boxes:\n  driver = accept\n  domains = example.com\n"
                    "  local_parts = bob : ann : \u03b4\u03bf\u03ba\u03b9\u03bc\u03ae\n  transport = box\n",
