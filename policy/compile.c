@@ -44,6 +44,15 @@ compile_printf(struct compile *c, const char *fmt, ...)
 	return text == NULL ? "" : text;
 }
 
+const char *
+compile_refused(const struct compile *c, struct sp_span word)
+{
+	for (const struct policy_refused *r = c->env->refused; r != NULL && r->word != NULL; r++)
+		if (span_eq(span_str(r->word), word))
+			return r->why;
+	return NULL;
+}
+
 static struct policy *
 policy_new(const struct policy_env *env)
 {

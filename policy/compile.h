@@ -242,6 +242,8 @@ struct compile {
 void *compile_alloc(struct compile *c, size_t size);
 void *compile_scratch(struct compile *c, size_t size);
 __attribute__((format(printf, 2, 3))) const char *compile_printf(struct compile *c, const char *fmt, ...);
+/* Why this program cannot have that (policy_env.refused); null: it can. */
+const char *compile_refused(const struct compile *c, struct sp_span word);
 bool compile_init(struct compile *c, const struct policy_env *env); /* false: out of memory */
 void compile_fini(struct compile *c); /* the policy stays, compile.p is the caller's to free */
 

@@ -150,6 +150,10 @@ find_name(struct compile *c, const struct token *name, struct found *f)
 	struct sp_span first = span_head(name->text, dot), rest = span_from(name->text, dot + 1);
 
 	*f = (struct found){ .filter = -1, .entry = -1 };
+	if (compile_refused(c, name->text) != NULL) {
+		diag_error(c, name->at, NULL, "%s", compile_refused(c, name->text));
+		return false;
+	}
 	f->space = space_find(c, first);
 	if (f->space != NULL && decl_find(f->space->facts, rest, f))
 		return true;

@@ -183,6 +183,10 @@ unknown_statement(struct parser *ps)
 		parse_expected(ps, "a statement", "include, table, filter, rules, on unknown, or a block");
 		return;
 	}
+	if (compile_refused(c, ps->cur.text) != NULL) {
+		diag_error(c, ps->cur.at, NULL, "%s", compile_refused(c, ps->cur.text));
+		return;
+	}
 	if (parse_names(ps)) {
 		diag_error(c, ps->cur.at, "write it inside of 'rules { }'", "a rule outside of the rules block");
 		return;

@@ -64,6 +64,11 @@ struct policy_block_decl {
 	const char *help;
 };
 
+/* What the language has and a program cannot do: a statement ("listen"), a verb ("backend"), a fact ("auth.failures"). */
+struct policy_refused {
+	const char *word, *why; /* why: the sentence that refuses it */
+};
+
 struct policy_env {
 	const struct policy_space *spaces; /* ended by a null name */
 	const struct policy_block_decl *blocks; /* ended by a null kind */
@@ -75,6 +80,8 @@ struct policy_env {
 	const struct sp_host *host; /* services for sp_filter.load */
 	/* memory that outlives the policy, see sp_host.load_shared; may be null */
 	void *(*shared)(void *arg, const char *name, size_t size);
+	/* ended by a null word; may be null. Where "backend" is refused there are no backends, and "quarantine" takes any name */
+	const struct policy_refused *refused;
 	void *arg;
 };
 
