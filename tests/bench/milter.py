@@ -1,0 +1,57 @@
+"""milter.py - what a milter costs that does nothing: Sallyport with it and without, beside Postfix with it and without."""
+import contextlib
+import os
+import shutil
+import socket
+
+import routes
+
+NOOP = """filter milter noop { socket "%s" }
+rules { scan : filter noop
+  accept }"""
+# What Postfix takes it throws away, so that its figures tell of taking alone.
+DISCARDS = "mydestination =\nvirtual_mailbox_domains =\nrelay_domains = example.com\nrelay_transport = discard:\n"
+
+
+class Noop(routes.Program):
+    """tests/milters/noop, which the tests build; by default it leaves out all commands but the end of the message, by -a it wants all."""
+
+    def __init__(self, build, *options):
+        port = routes.servers.free_port()
+        self.socket = "inet:%d@127.0.0.1" % port
+        super().__init__([os.path.join(build, "tests", "milters", "noop"), *options, self.socket], port)
+
+    def _ready(self):
+        if self.process.poll() is not None:
+            raise RuntimeError("the milter ended at once")
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+            return True
+        return False
+
+
+def postfix(stack, folder, name, milter=None):
+    if shutil.which("postfix") is None or os.geteuid() != 0:
+        return []
+    main = DISCARDS + ("" if milter is None else "smtpd_milters = %s\n" % ":".join(("inet", "127.0.0.1", str(milter.port))))
+    server = stack.enter_context(routes.servers.Postfix(os.path.join(folder, name.replace(" ", "-")), main=main,
+                                                        smtpd="discard unix - - n - - discard\n"))
+    routes.note("postfix -c %s start   # %s" % (server.config, name))
+    return [routes.Route(name, server.port, server.master_pid())]
+
+
+def run(report, folder, args, throughput):
+    rows = []
+    for label, options in (("asked at the end only", ()), ("asked at every command", ("-a",))):
+        with contextlib.ExitStack() as stack:
+            noop = stack.enter_context(Noop(args.build, *options))
+            ways = [routes.direct(stack, folder), routes.sallyport(stack, folder, "without"),
+                    routes.sallyport(stack, folder, "with", more=NOOP % noop.socket, env=routes.filters())]
+            ways += postfix(stack, folder, "Postfix without") + postfix(stack, folder, "Postfix with", noop)
+            rows.append((label, throughput(routes, ways, 4000 // args.divide, ["-l", "10240"], args.rounds)))
+    report.head("a milter that does nothing, 10 KiB", "direct, messages/s", "Sallyport without", "Sallyport with", "Postfix without",
+                "Postfix with")
+    for label, r in rows:
+        cells = ["%.2f \u00b7 %.2f ms" % r[n][1:] if n in r else "-" for n in ("without", "with", "Postfix without", "Postfix with")]
+        report.row(label, "%.0f" % r["direct"][0], *cells)
+    for label, r in rows:
+        report.goal("milter, %s, rate, of that without" % label, r["with"][0] / r["without"][0], 0.8)
