@@ -195,14 +195,19 @@ static enum sp_stage
 found_stage(const struct compile *c, const struct found *f)
 {
 	const struct filter_info *info;
+	const struct policy_filter *filter;
+	enum sp_stage stage;
 
 	if (f->filter < 0)
 		return f->decl->stage;
 	info = &c->infos[f->filter];
+	filter = &c->p->filters[f->filter];
+	stage = later(f->decl->stage, info->keys);
 	if (f->entry < 0)
-		return later(f->decl->stage, info->keys);
-	if (c->p->filters[f->filter].module->entry_stage != NULL)
-		return c->p->filters[f->filter].entries[f->entry].stage;
+		return filter->module->fact_stage == NULL || filter->conf == NULL ? stage
+			: filter->module->fact_stage(filter->conf, f->fact, stage);
+	if (filter->module->entry_stage != NULL)
+		return filter->entries[f->entry].stage;
 	return later(f->decl->stage, info->entry_keys[f->entry]);
 }
 

@@ -468,6 +468,9 @@ struct sp_filter {
 	/* Once called for, its session lasts as long as the client's, and each further call begins with on_mail; else
 	 * a filter that is called for within a transaction begins with on_connect each time. */
 	bool lasts;
+	/* When a fact of the module's own is known, given its configuration and the stage at which it would be without this;
+	 * null: as declared. */
+	enum sp_stage (*fact_stage)(const void *conf, unsigned fact, enum sp_stage declared);
 };
 #define SP_FILTER_SIZE_MIN ((uint32_t)(offsetof(struct sp_filter, on_close) + sizeof(void *)))
 
