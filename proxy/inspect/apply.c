@@ -2,9 +2,9 @@
  * apply.c - the message that goes on: our own fields, and, if any field that came was removed or replaced, the rebuilt header in
  * wire form; then the spool from where that ends.
  *
- * From top to bottom: what on_final put there, our Authentication-Results, the trace field, what was added (first the
- * filters', in the order of their calls, then the policy's, in the order of the file), the header that came.
- * "remove-header" means the fields that came.
+ * From top to bottom: what on_final put there, what filters put above our own fields, our Authentication-Results, the trace
+ * field, what was added (first the filters', in the order of their calls, then the policy's, in the order of the file), the
+ * header that came.  "remove-header" means the fields that came, whatever a filter has made of them.
  *
  * Where the header of what came ends at a line that is no field, the empty line is put in, as Postfix does: a reader that
  * goes on looking for fields would find in the body those that we have not seen, and would not find what we signed.
@@ -14,7 +14,6 @@
  */
 #include "policy/kit/span.h"
 #include "proxy/inspect/inspect_priv.h"
-#include "proxy/smtp/authres.h"
 
 /* HEAD_OCTETS: the 16 MiB that a listener may take, a quarter more where each line begins with a dot, and what is added. */
 enum { HEAD_OCTETS = 24 << 20, NOTE_OCTETS = 16 * 1024 };
@@ -22,15 +21,14 @@ enum { HEAD_OCTETS = 24 << 20, NOTE_OCTETS = 16 * 1024 };
 struct apply {
 	struct inspect *in;
 	struct transaction *tx;
-	const struct edit **fields; /* the last edit of each field that came; null: it stays */
-	size_t forged;              /* how many of them claim our id */
-	struct spool *body;         /* instead of the message's; null: its own */
-	bool edits;                 /* filters and policy have a say */
+	const struct draft *draft;
+	bool *removed;         /* by field that came: a rule removes it */
+	size_t forged;         /* how many of them claim our id */
+	struct new_body *body; /* instead of the message's; null: its own */
+	bool edits;            /* filters and policy have a say */
 	bool rebuild;
 	struct final final;
 };
-
-static const struct edit removed = { .kind = EDIT_REMOVE }, forged = { .kind = EDIT_REMOVE };
 
 static void
 note(struct apply *a, char sign, struct sp_span name)
@@ -39,19 +37,6 @@ note(struct apply *a, char sign, struct sp_span name)
 }
 
 /* ---- what is to be done ----------------------------------------------------------------------------------- */
-
-static void
-mark_filters(struct apply *a)
-{
-	for (const struct edit *e = a->tx->edits.first; e != NULL; e = e->next) {
-		if (e->dropped || e->kind == EDIT_ADD)
-			continue;
-		if (e->kind == EDIT_INSERT)
-			a->rebuild = a->rebuild || e->index > 0;
-		else
-			a->fields[e->index] = e;
-	}
-}
 
 static void
 mark_policy(struct apply *a)
@@ -63,22 +48,31 @@ mark_policy(struct apply *a)
 
 		for (size_t f = 0; e != NULL && e->act == POLICY_ACT_REMOVE_HEADER && f < h->count; f++)
 			if (span_ieq(h->fields[f].name, e->name))
-				a->fields[f] = &removed;
+				a->removed[f] = true;
 	}
 }
 
-static void
-mark_forged(struct apply *a)
+/* The field as it goes on; null: it does not. */
+static const struct header_field *
+goes_on(const struct apply *a, const struct draft_node *n)
 {
-	const struct header_block *h = &a->tx->header;
-	struct sp_span id = span_str(a->in->client.auth_id);
+	if (n->forged || (n->came != NULL && a->removed[n->came - a->tx->header.fields]))
+		return NULL;
+	return a->edits ? draft_field(n) : n->came;
+}
 
-	for (size_t f = 0; f < h->count; f++)
-		if (span_ieq(h->fields[f].name, SPAN_LIT(AUTHRES_FIELD)) &&
-			authres_claims(h->fields[f].value, id) != AUTHRES_OTHER) {
-			a->fields[f] = &forged;
-			a->forged++;
-		}
+/* Does the header that came stay as it is? */
+static bool
+changes_header(const struct apply *a)
+{
+	bool below = false;
+
+	for (const struct draft_node *n = a->draft->first; n != NULL; n = n->next) {
+		below = below || n->came != NULL;
+		if (below && goes_on(a, n) != n->came)
+			return true;
+	}
+	return false;
 }
 
 /* Is there a body, and nothing between it and the header? (At a limit of the header nobody knows, and it is refused.) */
@@ -95,17 +89,13 @@ plan(struct apply *a)
 {
 	const struct header_block *h = &a->tx->header;
 
-	a->fields = arena_alloc(a->tx->arena, (h->count + 1) * sizeof(*a->fields));
-	if (a->fields == NULL)
+	a->draft = draft_of(a->in);
+	a->removed = arena_alloc(a->tx->arena, h->count + 1);
+	if (a->draft == NULL || a->removed == NULL)
 		return SP_SYSTEM;
-	if (a->edits) {
-		mark_filters(a);
+	if (a->edits)
 		mark_policy(a);
-	}
-	mark_forged(a);
-	for (size_t f = 0; f < h->count; f++)
-		a->rebuild = a->rebuild || a->fields[f] != NULL;
-	a->rebuild = a->rebuild || a->body != NULL || (h->count > 0 && lacks_end(a));
+	a->rebuild = a->body != NULL || (h->count > 0 && lacks_end(a)) || changes_header(a);
 	return a->rebuild && (h->faults & (HEADER_TOO_BIG | HEADER_TOO_MANY)) ? SP_LIMIT : SP_OK;
 }
 
@@ -156,13 +146,10 @@ add_completions(struct apply *a)
 }
 
 static enum sp_status
-add_added(struct apply *a)
+add_by_rules(struct apply *a)
 {
 	enum sp_status st = SP_OK;
 
-	for (const struct edit *e = a->tx->edits.first; e != NULL && st == SP_OK; e = e->next)
-		if (!e->dropped && (e->kind == EDIT_ADD || (e->kind == EDIT_INSERT && e->index == 0)))
-			st = add_field(a, e->name, e->value);
 	for (size_t n = 0; n < policy_rule_count(a->in->policy) && st == SP_OK; n++) {
 		const struct effect *e = walk_effect(a->in, policy_rule(a->in->policy, n));
 
@@ -172,35 +159,32 @@ add_added(struct apply *a)
 	return st;
 }
 
-static enum sp_status
-add_inserted(struct apply *a, size_t index)
+static void
+note_field(struct apply *a, const struct header_field *came, const struct header_field *is)
 {
-	enum sp_status st = SP_OK;
-
-	for (const struct edit *e = a->tx->edits.first; a->edits && e != NULL && st == SP_OK; e = e->next)
-		if (!e->dropped && e->kind == EDIT_INSERT && e->index == index)
-			st = add_field(a, e->name, e->value);
-	return st;
+	if (came == is)
+		return;
+	if (came != NULL && is != NULL && span_ieq(came->name, is->name)) {
+		note(a, '~', came->name);
+		return;
+	}
+	if (came != NULL)
+		note(a, '-', came->name);
+	if (is != NULL)
+		note(a, '+', is->name);
 }
 
-/* A field that came, or what stands in its place. */
-static enum sp_status
-add_came(struct apply *a, size_t index)
+static void
+add_node(struct apply *a, const struct draft_node *n)
 {
-	const struct header_field *f = &a->tx->header.fields[index];
-	const struct edit *e = a->fields[index];
+	const struct header_field *f = goes_on(a, n);
 
-	if (e == NULL) {
+	if (n->forged)
+		a->forged++;
+	else
+		note_field(a, n->came, f);
+	if (f != NULL)
 		final_add_field(&a->final, f);
-		return SP_OK;
-	}
-	if (e->kind == EDIT_REPLACE) {
-		note(a, '~', f->name);
-		return final_add(&a->final, f->name, e->value);
-	}
-	if (e != &forged)
-		note(a, '-', f->name);
-	return SP_OK;
 }
 
 static void
@@ -218,31 +202,13 @@ note_forged(struct apply *a)
 	buf_fini(&text);
 }
 
-static enum sp_status
-add_header(struct apply *a)
-{
-	const struct header_block *h = &a->tx->header;
-	enum sp_status st = SP_OK;
-
-	for (size_t f = 0; f < h->count && st == SP_OK; f++) {
-		if (f > 0)
-			st = add_inserted(a, f);
-		if (st == SP_OK)
-			st = add_came(a, f);
-	}
-	if (h->count > 0 && st == SP_OK)
-		st = add_inserted(a, h->count);
-	note_forged(a);
-	return st;
-}
-
 /* How many fields there may be at most. */
 static size_t
 room(const struct apply *a)
 {
-	size_t count = 2 + a->tx->header.count + policy_rule_count(a->in->policy);
+	size_t count = 2 + policy_rule_count(a->in->policy);
 
-	for (const struct edit *e = a->tx->edits.first; e != NULL; e = e->next)
+	for (const struct draft_node *n = a->draft->first; n != NULL; n = n->next)
 		count++;
 	for (const struct completion *c = a->tx->completions; c != NULL; c = c->next)
 		count++;
@@ -250,20 +216,36 @@ room(const struct apply *a)
 }
 
 static enum sp_status
+add_own(struct apply *a, struct sp_span trace)
+{
+	enum sp_status st = a->edits ? add_results(a) : SP_OK;
+
+	if (st == SP_OK)
+		st = add_trace(a, trace);
+	return st == SP_OK ? add_completions(a) : st;
+}
+
+static enum sp_status
 compose(struct apply *a, struct sp_span trace)
 {
 	enum sp_status st = final_init(&a->final, a->tx, room(a), a->body);
+	bool below = false;
 
-	if (st == SP_OK && a->edits)
-		st = add_results(a);
-	if (st == SP_OK)
-		st = add_trace(a, trace);
-	if (st == SP_OK)
-		st = add_completions(a);
-	if (st == SP_OK && a->edits)
-		st = add_added(a);
-	a->final.ours = a->final.count;
-	return st == SP_OK ? add_header(a) : st;
+	for (const struct draft_node *n = a->draft->first; n != NULL && st == SP_OK; n = n->next) {
+		if (n->came != NULL && !below)
+			a->final.ours = a->final.count;
+		below = below || n->came != NULL;
+		if (n->kind == DRAFT_TRACE)
+			st = add_own(a, trace);
+		else if (n->kind == DRAFT_POLICY)
+			st = a->edits ? add_by_rules(a) : SP_OK;
+		else
+			add_node(a, n);
+	}
+	if (!below)
+		a->final.ours = a->final.count;
+	note_forged(a);
+	return st;
 }
 
 /* ---- writing -------------------------------------------------------------------------------------------------- */
@@ -306,16 +288,11 @@ write_head(struct apply *a)
 static enum sp_status
 finish_body(struct apply *a)
 {
-	struct edits *all = &a->tx->edits;
+	enum sp_status st = a->body == NULL ? SP_OK : newbody_seal(a->body);
 
-	if (a->body == NULL)
-		return SP_OK;
-	if (!all->body_bol) {
-		host_log(all->body_by, SP_LOG_ERROR, "edit refused: a body without CRLF at its end");
-		return SP_INVALID;
-	}
-	note(a, '~', SPAN_LIT("body"));
-	return spool_seal(a->body);
+	if (a->body != NULL && st == SP_OK)
+		note(a, '~', SPAN_LIT("body"));
+	return st;
 }
 
 /* Where the spool goes on after the head. */
@@ -334,23 +311,12 @@ find_from(const struct apply *a, int64_t *ret)
 	return st == SP_NONE ? SP_SYSTEM : st; /* NONE: the spool is shorter than what went into it */
 }
 
-static void
-drop_failed(struct apply *a)
-{
-	struct inspect *i = a->in;
-
-	for (size_t n = 0; i->uses != NULL && n < policy_filter_count(i->policy); n++)
-		if (i->uses[n].failed)
-			edits_drop(a->tx, &i->uses[n]);
-}
-
 static enum sp_status
 apply(struct apply *a, struct sp_span trace, int64_t *ret_from)
 {
-	enum sp_status st = a->edits ? a->tx->edits.fault : SP_OK;
+	enum sp_status st = a->edits ? edits_fault(&a->tx->edits) : SP_OK;
 
-	drop_failed(a);
-	a->body = a->edits ? a->tx->edits.body : NULL;
+	a->body = a->edits ? newbody_seen(&a->tx->edits, NULL) : NULL;
 	if (st == SP_OK)
 		st = plan(a);
 	if (st == SP_OK)
@@ -385,6 +351,6 @@ inspect_apply(struct inspect *i, struct sp_span trace, struct inspect_output *re
 		buf_clear(&a.tx->edit_note);
 		return st;
 	}
-	*ret = (struct inspect_output){ .head = buf_span(&a.tx->head), .from = from, .body = a.body };
+	*ret = (struct inspect_output){ .head = buf_span(&a.tx->head), .from = from, .body = a.body != NULL ? a.body->spool : NULL };
 	return SP_OK;
 }

@@ -1,21 +1,34 @@
 /*
  * complete.c - fields that a message of one of our own users lacks, and that are put into it (RFC 6409 section 8).
  *
- * That is a setting's doing and no rule's, so it is done in shadow mode, too.  The texts are the transaction's arena's.
+ * That is a setting's doing and no rule's, so it is done in shadow mode, too.  What filters have put in is there, and what they
+ * have removed is not.  The texts are the transaction's arena's.
  */
 #include "policy/kit/span.h"
 #include "proxy/inspect/inspect_priv.h"
 
+/* The field as it goes on; null: it does not. */
+static const struct header_field *
+goes_on(const struct inspect *i, const struct draft_node *n)
+{
+	return !i->client.shadow ? draft_field(n) : n->forged ? NULL : n->came;
+}
+
 bool
 inspect_field(struct inspect *i, struct sp_span name, size_t index, struct sp_span *ret)
 {
-	const struct header_field *f = i->tx == NULL ? NULL : header_find(&i->tx->header, name, 0);
+	const struct draft *d = i->tx == NULL ? NULL : draft_of(i);
 
-	while (f != NULL && index-- > 0)
-		f = header_find(&i->tx->header, name, (size_t)(f - i->tx->header.fields) + 1);
-	if (f != NULL)
+	*ret = span_of(NULL, 0);
+	for (const struct draft_node *n = d == NULL ? NULL : d->first; n != NULL; n = n->next) {
+		const struct header_field *f = goes_on(i, n);
+
+		if (f == NULL || !span_ieq(f->name, name) || index-- > 0)
+			continue;
 		*ret = header_unfold(i->tx->arena, f->value);
-	return f != NULL;
+		return true;
+	}
+	return i->tx != NULL && d == NULL;
 }
 
 enum sp_status

@@ -172,24 +172,45 @@ unstuff_find(struct unstuff *at, struct spool *spool, int64_t content)
 	return seek(at, spool, content);
 }
 
-enum sp_status
-content_body_get(struct inspect *i, int64_t offset, struct sp_span *ret)
+/* The body from offset on, as new; null: the message's own. */
+static enum sp_status
+body_get(struct transaction *tx, struct new_body *new, int64_t offset, struct sp_span *ret)
 {
-	struct transaction *tx = i->tx;
-	bool replaced = tx != NULL && tx->final != NULL && tx->final->body != NULL;
-	struct unstuff *at;
-	struct spool *spool;
+	struct unstuff *at = new != NULL ? &new->at : &tx->body_at;
+	struct spool *spool = new != NULL ? new->spool : tx->spool;
 	enum sp_status st;
 
-	if (tx == NULL || tx->spool == NULL || offset < 0)
+	if (offset < 0)
 		return SP_INVALID;
-	if (offset >= (replaced ? tx->edits.body_octets : tx->octets - tx->header_octets))
+	if (offset >= (new != NULL ? new->octets : tx->octets - tx->header_octets))
 		return SP_NONE;
-	offset += replaced ? 0 : tx->header_octets;
-	at = replaced ? &tx->final->body_at : &tx->body_at;
-	spool = replaced ? tx->final->body : tx->spool;
+	offset += new != NULL ? 0 : tx->header_octets;
 	if (at->content > offset)
 		*at = (struct unstuff){ .line.bol = true };
 	st = seek(at, spool, offset);
 	return st == SP_OK ? unstuff_next(at, spool, ret) : st;
+}
+
+enum sp_status
+content_body_get(struct sp_ctx *ctx, int64_t offset, struct sp_span *ret)
+{
+	struct transaction *tx = use_of(ctx)->in->tx;
+
+	if (tx == NULL || tx->spool == NULL)
+		return SP_INVALID;
+	return body_get(tx, tx->final != NULL ? tx->final->body : NULL, offset, ret);
+}
+
+enum sp_status
+content_draft_body(struct sp_ctx *ctx, int64_t offset, struct sp_span *ret)
+{
+	struct use *u = use_of(ctx);
+	struct new_body *new;
+	enum sp_status st;
+
+	if (!edits_at_eom(u))
+		return SP_INVALID;
+	new = newbody_seen(&u->in->tx->edits, u);
+	st = new == NULL ? SP_OK : newbody_seal(new);
+	return st == SP_OK ? body_get(u->in->tx, new, offset, ret) : st;
 }

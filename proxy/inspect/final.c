@@ -17,9 +17,9 @@ as_header(const struct header_field *f)
 }
 
 enum sp_status
-final_init(struct final *f, struct transaction *tx, size_t room, struct spool *body)
+final_init(struct final *f, struct transaction *tx, size_t room, struct new_body *body)
 {
-	*f = (struct final){ .tx = tx, .room = room, .body = body, .body_at = { .line.bol = true } };
+	*f = (struct final){ .tx = tx, .room = room, .body = body };
 	f->fields = arena_alloc(tx->arena, room * sizeof(*f->fields));
 	f->top = arena_alloc(tx->arena, TOP_FIELDS * sizeof(*f->top));
 	return f->fields != NULL && f->top != NULL ? SP_OK : SP_SYSTEM;
@@ -32,13 +32,12 @@ final_add_field(struct final *f, const struct header_field *field)
 	f->fields[f->count++] = as_header(field);
 }
 
-/* "name: value" in the arena; a value that begins with a blank or a fold needs none. */
-static enum sp_status
-make(struct final *f, struct sp_span name, struct sp_span value, struct sp_header *ret)
+enum sp_status
+final_make(struct arena *a, struct sp_span name, struct sp_span value, struct header_field *ret)
 {
 	bool blank = value.len > 0 && value.ptr[0] != ' ' && value.ptr[0] != '\t' && value.ptr[0] != '\r';
 	size_t at = name.len + 1 + blank;
-	char *text = arena_alloc(f->tx->arena, at + value.len);
+	char *text = arena_alloc(a, at + value.len);
 
 	if (text == NULL)
 		return SP_SYSTEM;
@@ -48,7 +47,7 @@ make(struct final *f, struct sp_span name, struct sp_span value, struct sp_heade
 		text[name.len + 1] = ' ';
 	if (value.len > 0)
 		memcpy(text + at, value.ptr, value.len);
-	*ret = (struct sp_header){ .name = span_of(text, name.len),
+	*ret = (struct header_field){ .name = span_of(text, name.len),
 		.value = span_of(text + name.len + 1, value.len + blank), .field = span_of(text, at + value.len) };
 	return SP_OK;
 }
@@ -56,21 +55,26 @@ make(struct final *f, struct sp_span name, struct sp_span value, struct sp_heade
 enum sp_status
 final_add(struct final *f, struct sp_span name, struct sp_span value)
 {
-	MUST(f->count < f->room);
-	return make(f, name, value, &f->fields[f->count]) == SP_OK ? (f->count++, SP_OK) : SP_SYSTEM;
+	struct header_field field;
+	enum sp_status st = final_make(f->tx->arena, name, value, &field);
+
+	if (st == SP_OK)
+		final_add_field(f, &field);
+	return st;
 }
 
 enum sp_status
 final_insert(struct final *f, struct sp_span name, struct sp_span value)
 {
+	struct header_field field;
 	enum sp_status st;
 
 	if (f->top_count == TOP_FIELDS)
 		return SP_LIMIT;
-	st = make(f, name, value, &f->top[f->top_count]);
+	st = final_make(f->tx->arena, name, value, &field);
 	if (st != SP_OK)
 		return st;
-	f->top_count++;
+	f->top[f->top_count++] = as_header(&field);
 	inspect_note_edit(f->tx, '+', name);
 	return SP_OK;
 }
@@ -114,5 +118,5 @@ final_run(struct inspect *i, struct final *f)
 	while (st == SP_OK && (u = hooks_next(i, &index)) != NULL)
 		st = run_one(u, f);
 	f->tx->final = NULL;
-	return st == SP_OK ? f->tx->edits.fault : st;
+	return st == SP_OK ? edits_fault(&f->tx->edits) : st;
 }

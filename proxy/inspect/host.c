@@ -325,7 +325,7 @@ service_header_get(struct sp_ctx *ctx, size_t index, struct sp_header *ret)
 static enum sp_status
 service_body_get(struct sp_ctx *ctx, int64_t offset, struct sp_span *ret)
 {
-	return content_body_get(use_of(ctx)->in, offset, ret);
+	return content_body_get(ctx, offset, ret);
 }
 
 /* ---- results --------------------------------------------------------------------------------------------------- */
@@ -366,10 +366,7 @@ const struct sp_host inspect_host = {
 	.header_insert = edits_insert,
 	.header_replace = edits_replace,
 	.header_remove = edits_remove,
-	.sender_replace = edits_envelope,
-	.rcpt_add = edits_envelope,
-	.rcpt_remove = edits_envelope,
-	.body_replace = edits_body,
+	.body_replace = newbody_write,
 	.header_get = service_header_get,
 	.body_get = service_body_get,
 	.dns_ips = service_dns_ips,
@@ -379,4 +376,10 @@ const struct sp_host inspect_host = {
 	.result_get = results_get,
 	.auth_id = service_auth_id,
 	.results_text = service_results_text,
+	.draft_get = draft_get,
+	.draft_insert = draft_insert,
+	.draft_replace = draft_replace,
+	.draft_remove = draft_remove,
+	.draft_body = content_draft_body,
+	.refuse = said_refuse,
 };

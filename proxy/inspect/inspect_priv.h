@@ -31,7 +31,7 @@ enum {
 /* One fact of a filter; host facts are worked out when they are read. */
 struct slot {
 	bool set;
-	enum sp_stage at; /* at which it was set */
+	enum sp_stage at; /* at which it was set: forgotten with the HELO name, if then */
 	struct sp_value value;
 };
 
@@ -61,11 +61,12 @@ struct recipient {
 	struct sp_span domain; /* folded */
 	size_t index;
 	struct slot *slots; /* facts of stage RCPT; null: none is read */
+	const struct policy_said **words; /* by filter: what they have said of him; null: nothing */
 };
 
 /* ---- filters ------------------------------------------------------------------------------ */
 
-/* How long a filter that was called for on demand lives; the others live as long as the session. */
+/* How long a filter that was called for on demand lives; the others, and those that last, live as long as the session. */
 enum use_life { USE_IDLE, USE_SESSION, USE_HELO, USE_TX };
 
 /* on_final is called by hooks_final(), since what it returns matters. */
@@ -88,9 +89,14 @@ struct use {
 	size_t index;
 	enum use_life life;
 	enum sp_stage stage; /* of the hook that runs: facts of earlier stages can no longer be set */
+	bool connect_shown, helo_shown; /* its session knows of them */
 	bool tx_begun;
+	bool unasked; /* at the end of this message: another has decided */
 	bool skip; /* no later hook need be called in this transaction */
 	bool failed; /* a hook of this transaction has: it edits nothing, neither before nor after, but on_final may */
+	struct {
+		const struct policy_said *connect, *helo, *tx;
+	} word; /* what it has said; null: nothing */
 };
 
 /* A connection of a module's; the heap's, closed with the session at the latest. */
@@ -102,25 +108,65 @@ struct sp_conn {
 
 /* ---- edits -------------------------------------------------------------------------------- */
 
-enum edit_kind { EDIT_ADD, EDIT_INSERT, EDIT_REPLACE, EDIT_REMOVE };
+/* Walks a spool from its wire form to content: stuffed dots are left out. */
+struct unstuff {
+	int64_t wire, content; /* where the next piece begins, in either count */
+	struct data_unstuff line;
+};
 
+/* What one filter has made of a field. */
 struct edit {
-	struct edit *next; /* in the order of the calls */
-	enum edit_kind kind;
+	struct edit *before; /* what was made of it before */
 	const struct use *by;
-	size_t index;   /* INSERT: before which field of the message as it came; REPLACE, REMOVE: which field */
-	bool dropped;   /* its filter failed */
-	struct sp_span name, value;
+	bool dropped; /* its filter has left */
+	bool removes;
+	struct header_field field; /* as it is to stand */
+};
+
+/* A field of the draft: one that came, or one that a filter has put in; or one of two places that are no field. */
+struct draft_node {
+	struct draft_node *prev, *next;
+	enum { DRAFT_FIELD, DRAFT_TRACE, DRAFT_POLICY } kind; /* where our own fields go, where those that rules add */
+	const struct header_field *came;
+	bool forged;        /* it came, and claims our name: nobody sees it, and it does not go on */
+	struct edit *last;  /* the latest counts whose filter has not failed */
+};
+
+/* From top to bottom: above our own fields; those; what filters have added; what rules add; the header that came. */
+struct draft {
+	struct draft_node trace, policy;
+	struct draft_node *first, *last; /* null: it has not begun */
+	struct draft_node *came;         /* by field that came; null: they are not in the list yet */
+	struct draft_node *at;           /* where the next search may begin, null: at the top */
+	size_t at_index;
+};
+
+/* A body that a filter has written. */
+struct new_body {
+	struct new_body *next; /* older */
+	const struct use *by;
+	bool dropped;
+	struct spool *spool;
+	int64_t octets;
+	bool bol, cr;      /* at the beginning of a line; a CR waits for its LF */
+	bool sealed;       /* nothing more is taken */
+	struct unstuff at; /* where reading goes on */
+};
+
+/* An edit was refused: the message must not go on, unless the filter itself says that it has failed. */
+struct edit_fault {
+	struct edit_fault *next;
+	const struct use *by;
+	bool dropped;
+	enum sp_status status;
 };
 
 struct edits {
-	struct edit *first, *last;
-	size_t octets;
-	struct spool *body;
-	const struct use *body_by;
-	int64_t body_octets;
-	bool body_bol, body_cr; /* at the beginning of a line; a CR waits for its LF */
-	enum sp_status fault;   /* an edit was refused: the message must not go on */
+	struct draft draft;
+	size_t count, octets;     /* of fields that were written */
+	struct new_body *bodies;
+	struct edit_fault *faults;
+	enum sp_status fault;     /* one whose filter there was no memory to note */
 };
 
 /* ---- authentication results ----------------------------------------------------------------- */
@@ -134,12 +180,6 @@ struct result {
 
 /* ---- the content -------------------------------------------------------------------------- */
 
-/* Walks a spool from its wire form to content: stuffed dots are left out. */
-struct unstuff {
-	int64_t wire, content; /* where the next piece begins, in either count */
-	struct data_unstuff line;
-};
-
 /* A field that the message lacked (RFC 6409 section 8). */
 struct completion {
 	struct completion *next;
@@ -152,8 +192,7 @@ struct final {
 	struct sp_header *fields, *top; /* top: what on_final put there, the lowest first */
 	size_t count, room, ours;       /* ours: so many of fields stand above those that came */
 	size_t top_count;
-	struct spool *body;             /* instead of the message's; null: its own */
-	struct unstuff body_at;         /* where body_get() goes on in it */
+	struct new_body *body;          /* instead of the message's; null: its own */
 };
 
 /* ---- the transaction ---------------------------------------------------------------------- */
@@ -203,6 +242,7 @@ struct inspect {
 	int64_t deadline_ms;      /* of the hook that runs; 0: none runs */
 	int64_t dns_spent_ms;     /* waiting for the DNS, since the last message */
 	int64_t dns_hook_ms;      /* the same, in the hook that runs */
+	bool hook_outlives;       /* what the hook that runs brings lives longer than the transaction */
 
 	bool per_rcpt;            /* recipients are walked one by one */
 	struct slot *slots;       /* by fact; null: no filter is wanted */
@@ -259,8 +299,9 @@ void hooks_call(struct use *u, enum hook hook, const void *event);
 enum sp_status hooks_final(struct use *u, const struct sp_final *event);
 const struct sp_filter *hooks_module(const struct use *u);
 bool hooks_want_body(const struct inspect *i);
-/* Starts a filter whose life ends as said. False: no memory. */
+/* Starts a filter whose life ends as said, or lets one that lasts begin the transaction. False: no memory. */
 bool hooks_start(struct use *u, enum use_life life);
+bool hooks_resume(struct use *u);
 /* None of its edits is applied, neither those that it has asked for nor those that it will. */
 void hooks_fail(struct use *u);
 /* Ends a filter before its time: its edits and its facts are forgotten. */
@@ -273,6 +314,8 @@ void hooks_close(struct inspect *i, enum use_life life);
 int64_t hooks_deadline(const struct inspect *i);
 /* The memory of what filters are doing: the transaction's, else the session's. */
 struct arena *hooks_arena(const struct inspect *i);
+/* The memory of what the hook that runs brings to light: the session's, its HELO's or the transaction's. */
+struct arena *hooks_arena_of(const struct use *u);
 
 /* ---- demand.c -------------------------------------------------------------------------------- */
 
@@ -280,10 +323,24 @@ struct arena *hooks_arena(const struct inspect *i);
 enum sp_status demand_filter(struct inspect *i, size_t index);
 /* Has a rule that counts called for it? */
 bool demand_is(const struct inspect *i, size_t index);
+/* Has everybody who called for that filter called for this one, too? */
+bool demand_covers(const struct inspect *i, size_t index, size_t that);
 /* The same as this walk sees it. */
 bool demand_seen(const struct inspect *i, size_t index);
 /* A recipient has been forgotten: ends the filters that only he had called for. */
 void demand_release(struct inspect *i);
+
+/* ---- said.c ---------------------------------------------------------------------------------- */
+
+/* sp_host.refuse */
+enum sp_status said_refuse(struct sp_ctx *ctx, const struct sp_reply *reply);
+/* policy_host.said */
+enum policy_known said_heard(void *arg, size_t filter, struct policy_said *ret);
+/* Need the filter not be asked at the end of the message, since others have refused it? */
+bool said_moot(const struct use *u);
+/* Forgets what the filter has said in this transaction; what all have said of the HELO name. */
+void said_forget_tx(struct use *u);
+void said_forget_helo(struct inspect *i);
 
 /* ---- walk.c ---------------------------------------------------------------------------------- */
 
@@ -314,7 +371,9 @@ void content_show_header(struct use *u);
 enum sp_status unstuff_next(struct unstuff *at, struct spool *spool, struct sp_span *ret);
 /* Where octet `content` of the content begins in the spool. */
 enum sp_status unstuff_find(struct unstuff *at, struct spool *spool, int64_t content);
-enum sp_status content_body_get(struct inspect *i, int64_t offset, struct sp_span *ret);
+enum sp_status content_body_get(struct sp_ctx *ctx, int64_t offset, struct sp_span *ret);
+/* sp_host.draft_body */
+enum sp_status content_draft_body(struct sp_ctx *ctx, int64_t offset, struct sp_span *ret);
 
 /* ---- edits.c --------------------------------------------------------------------------------- */
 
@@ -322,11 +381,46 @@ enum sp_status edits_add(struct sp_ctx *ctx, const char *name, struct sp_span va
 enum sp_status edits_insert(struct sp_ctx *ctx, size_t index, const char *name, struct sp_span value);
 enum sp_status edits_replace(struct sp_ctx *ctx, const char *name, int occurrence, struct sp_span value);
 enum sp_status edits_remove(struct sp_ctx *ctx, const char *name, int occurrence);
-enum sp_status edits_envelope(struct sp_ctx *ctx, struct sp_span address);
-enum sp_status edits_body(struct sp_ctx *ctx, struct sp_span chunk);
+/* Logs that an edit is refused, and why; returns st. */
+enum sp_status edits_refuse(struct sp_ctx *ctx, enum sp_status st, const char *what);
+/* One more edit of so many octets: SP_OK, or refused. */
+enum sp_status edits_count(struct sp_ctx *ctx, size_t octets);
+/* Does what this filter has edited count? Not when it has failed or left. */
+bool edits_live(const struct use *by, bool dropped);
+/* Not SP_OK: an edit of a filter that has not failed was refused. */
+enum sp_status edits_fault(const struct edits *e);
+/* While on_eom runs, or what follows it. */
+bool edits_at_eom(const struct use *u);
 /* The filter has failed: none of its edits is applied. */
 void edits_drop(struct transaction *tx, const struct use *by);
 void edits_fini(struct edits *e);
+
+/* ---- draft.c --------------------------------------------------------------------------------- */
+
+/* The draft with all that has come so far; null: no memory. */
+struct draft *draft_of(struct inspect *i);
+/* The field as it stands; null: it is none, or not there. */
+const struct header_field *draft_field(const struct draft_node *n);
+/* Puts a field in before that one (null: below all), and something else in place of one; field null: nothing. */
+enum sp_status draft_put(struct sp_ctx *ctx, struct draft_node *before, const struct header_field *field);
+enum sp_status draft_change(struct sp_ctx *ctx, struct draft_node *n, const struct header_field *field);
+void draft_drop(struct draft *d, const struct use *by);
+/* sp_host.draft_get, draft_insert, draft_replace, draft_remove */
+enum sp_status draft_get(struct sp_ctx *ctx, size_t index, struct sp_header *ret);
+enum sp_status draft_insert(struct sp_ctx *ctx, size_t before, struct sp_span field);
+enum sp_status draft_replace(struct sp_ctx *ctx, size_t index, struct sp_span field);
+enum sp_status draft_remove(struct sp_ctx *ctx, size_t index);
+
+/* ---- newbody.c ------------------------------------------------------------------------------- */
+
+/* sp_host.body_replace */
+enum sp_status newbody_write(struct sp_ctx *ctx, struct sp_span chunk);
+/* The body that filters above have left, null: the message's own; by null: that all have left. */
+struct new_body *newbody_seen(const struct edits *e, const struct use *by);
+/* No more is taken. SP_INVALID: its last line does not end; SP_SYSTEM. */
+enum sp_status newbody_seal(struct new_body *b);
+void newbody_drop(struct edits *e, const struct use *by);
+void newbody_fini(struct edits *e);
 
 /* ---- results.c ------------------------------------------------------------------------------- */
 
@@ -343,10 +437,12 @@ struct sp_span results_compose(struct inspect *i);
 /* ---- final.c --------------------------------------------------------------------------------- */
 
 /* room: for so many fields at most. */
-enum sp_status final_init(struct final *f, struct transaction *tx, size_t room, struct spool *body);
+enum sp_status final_init(struct final *f, struct transaction *tx, size_t room, struct new_body *body);
 /* Below those that are there: a field that came, or one that is made of name and value. */
 void final_add_field(struct final *f, const struct header_field *field);
 enum sp_status final_add(struct final *f, struct sp_span name, struct sp_span value);
+/* "name: value" in the arena; a value that begins with a blank or a fold needs none. SP_SYSTEM: no memory. */
+enum sp_status final_make(struct arena *a, struct sp_span name, struct sp_span value, struct header_field *ret);
 /* Above all. SP_LIMIT, SP_SYSTEM. */
 enum sp_status final_insert(struct final *f, struct sp_span name, struct sp_span value);
 enum sp_status final_get(const struct final *f, size_t index, struct sp_header *ret);
