@@ -309,6 +309,28 @@ wait_backend(struct talk *t, const struct step *st)
 }
 
 static void
+milter_step(struct talk *t, const struct step *st)
+{
+	struct fake_milter *m = fake_milter_named(t->play, st->text);
+	int64_t deadline = play_deadline(t->play);
+
+	if (m == NULL) {
+		play_fail(t->play, st->line, "no milter of the scene is named '%.*s'", (int)st->text.len, st->text.ptr);
+	} else if (st->kind == STEP_MILTER) {
+		fake_milter_down(m);
+		if (span_eq(st->more, SPAN_LIT("UP")) && !fake_milter_up(m, t->play->child.world.folder))
+			play_fail(t->play, st->line, "the milter cannot listen again");
+	} else {
+		while (m->transcript.len < st->more.len ||
+			memmem(m->transcript.ptr, m->transcript.len, st->more.ptr, st->more.len) == NULL)
+			if (rt_now_ms() > deadline || co_sleep(t->play->scene->clock) != SP_OK) {
+				play_fail(t->play, st->line, "the milter never saw or said \"%.*s\"", (int)st->more.len, st->more.ptr);
+				return;
+			}
+	}
+}
+
+static void
 step_play(struct talk *t, const struct step *st)
 {
 	switch (st->kind) {
@@ -378,6 +400,10 @@ step_play(struct talk *t, const struct step *st)
 			fake_backend_down(&t->play->backend);
 		else if (!fake_backend_up(&t->play->backend))
 			play_fail(t->play, st->line, "the backend cannot listen again");
+		break;
+	case STEP_MILTER:
+	case STEP_WAIT_MILTER:
+		milter_step(t, st);
 		break;
 	case STEP_REPEAT:
 	case STEP_HOLD:

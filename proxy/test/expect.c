@@ -5,6 +5,7 @@
  *   expect log KEY VALUE | log KEY ~ PART | log "TEXT" | log no "TEXT"     in any line
  *   expect transactions N | connections N                    log lines of transactions, of connections
  *   expect backend got N messages | saw [no] TEXT | saw N times TEXT | connections N
+ *   expect milter NAME saw [no] TEXT | saw N times TEXT | connections N | peak N      peak: that many open at once, at most
  *   expect message [no] "TEXT" | message is "TEXT"           in what the backend stored; "is": the end of the first, exactly
  *   expect message N times "TEXT"                            in all that it stored together
  *   expect messages are "TEXT"                               the end of each of them, exactly
@@ -174,6 +175,27 @@ expect_backend(struct judge *j)
 }
 
 static void
+expect_milter(struct judge *j)
+{
+	const struct fake_milter *m = fake_milter_named(j->play, arg(j, 1));
+	bool no = arg_is(j, 3, "no");
+	struct sp_span wanted = arg(j, no ? 4 : 3);
+
+	if (m == NULL)
+		play_fail(j->play, j->e->line, "no milter of the scene has this name");
+	else if (arg_is(j, 2, "connections"))
+		check_count(j, 3, m->connections, "connections to the milter");
+	else if (arg_is(j, 2, "peak"))
+		check_count(j, 3, m->peak, "connections at once");
+	else if (!arg_is(j, 2, "saw"))
+		play_fail(j->play, j->e->line, "milter NAME saw [no] TEXT, saw N times TEXT, connections N or peak N is expected");
+	else if (arg_is(j, 4, "times"))
+		check_count(j, 3, count_in(buf_span(&m->transcript), arg(j, 5)), "occurrences");
+	else if (has(buf_span(&m->transcript), wanted) == no)
+		play_fail(j->play, j->e->line, "the milter %s '%.*s'", no ? "saw" : "did not see", (int)wanted.len, wanted.ptr);
+}
+
+static void
 expect_message(struct judge *j)
 {
 	const struct fake_backend *b = &j->play->backend;
@@ -284,6 +306,8 @@ expect_one(struct judge *j)
 		check_count(j, 1, count_events(j->play, "connection"), "connections");
 	else if (arg_is(j, 0, "backend"))
 		expect_backend(j);
+	else if (arg_is(j, 0, "milter"))
+		expect_milter(j);
 	else if (arg_is(j, 0, "sink"))
 		expect_sink(j);
 	else if (arg_is(j, 0, "message") && arg_is(j, 2, "times"))
@@ -299,7 +323,7 @@ expect_one(struct judge *j)
 	else if (arg_is(j, 0, "error"))
 		expect_error(j);
 	else
-		play_fail(j->play, j->e->line, "unknown expectation: rule verdict stage log transactions connections backend sink message dns exit "
+		play_fail(j->play, j->e->line, "unknown expectation: rule verdict stage log transactions connections backend milter sink message dns exit "
 			"error are known");
 }
 

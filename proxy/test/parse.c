@@ -5,6 +5,7 @@
  *   fails "TEXT"          the scene passes if it fails for this reason: for tests of the runner
  *   clock N               dns { NAME TYPE [many N] VALUE ... }              backend { on WHEN [MATCH] ACTION ... }
  *   client [from IP] [chunks N,N...] { C: ... S: ... }      expect ...
+ *   milter NAME { ... }   see parse_milter.c
  *   certificate NAME "HOST,HOST" [rsa [large]] [expired] [by NAME]
  *   file "NAME" { ... }   beside the policy                       options "--shadow"   for the gateway
  */
@@ -360,6 +361,8 @@ parse_statement(struct reader *r)
 		return parse_backend(r);
 	if (span_eq(name, SPAN_LIT("client")))
 		return reader_client(r);
+	if (span_eq(name, SPAN_LIT("milter")))
+		return reader_milter(r);
 	if (span_eq(name, SPAN_LIT("expect")))
 		return parse_expect(r);
 	if (span_eq(name, SPAN_LIT("file")))
@@ -369,7 +372,7 @@ parse_statement(struct reader *r)
 	if (span_eq(name, SPAN_LIT("options")))
 		return parse_options(r);
 	if (!span_eq(name, SPAN_LIT("clock")))
-		return reader_fail(r, line, "unknown statement '%.*s': test fails policy listen dns backend client clock file certificate options expect are known",
+		return reader_fail(r, line, "unknown statement '%.*s': test fails policy listen dns backend milter client clock file certificate options expect are known",
 			(int)name.len, name.ptr);
 	return reader_number(r, &s->clock) && (s->clock > 0 || reader_fail(r, line, "clock takes a factor of 1 or more"));
 }

@@ -29,6 +29,11 @@ bool reader_braces(struct reader *r, struct sp_span *ret, unsigned *ret_line);
 bool reader_number(struct reader *r, int64_t *ret);
 int reader_hex_digit(char c); /* -1: none */
 
+/* ---- parse_milter.c ---- */
+
+/* A milter's name and block behind the word "milter". */
+bool reader_milter(struct reader *r);
+
 /* ---- steps.c ---- */
 
 /* A client's block behind the word "client". */

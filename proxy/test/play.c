@@ -69,6 +69,10 @@ start_all(struct stage *st)
 		play_fail(p, 1, "the fake backend cannot listen");
 		return;
 	}
+	if (!fake_milters_start(p, st->folder)) {
+		play_fail(p, 1, "a fake milter cannot listen");
+		return;
+	}
 	w.backend_port = p->backend.port;
 	w.dns_port = start_dns(p);
 	if (!child_start(&p->child, p->scene, &w) && !is_told(p->scene, "error"))
@@ -103,6 +107,7 @@ stage_run(void *arg)
 	for (size_t i = 0; i < p->scene->dialogue_count && !p->failed; i++)
 		dialogue_play(p, &p->scene->dialogues[i]);
 	child_stop(&p->child);
+	fake_milters_stop(p);
 	check_health(p);
 	if (!p->failed)
 		expect_all(p);
@@ -116,6 +121,8 @@ report(struct stage *st)
 
 	buf_printf(to, "---- client and gateway (C> sent, S< received)\n%s", buf_cstr(&st->play.transcript));
 	buf_printf(to, "---- gateway and backend (B< received, B> sent)\n%s", buf_cstr(&st->play.backend.transcript));
+	for (size_t i = 0; i < st->play.scene->milter_count; i++)
+		buf_printf(to, "---- gateway and milter (< received, > sent)\n%s", buf_cstr(&st->play.milters[i].transcript));
 	buf_printf(to, "---- log\n%s", buf_cstr(&st->play.child.log));
 }
 
@@ -160,6 +167,8 @@ scene_play(struct scene *s, const struct scene_options *o)
 		site_remove(st->folder);
 	fakedns_free(&st->play.dns);
 	fake_backend_stop(&st->play.backend);
+	for (size_t i = 0; i < s->milter_count; i++)
+		buf_fini(&st->play.milters[i].transcript);
 	buf_fini(&st->play.transcript);
 	buf_fini(&st->play.child.log);
 	free(st);

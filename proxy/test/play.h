@@ -44,6 +44,28 @@ void fake_backend_stop(struct fake_backend *b);
 void fake_backend_down(struct fake_backend *b);
 bool fake_backend_up(struct fake_backend *b);
 
+/* ---- milter.c ---- */
+
+struct play;
+struct fake_milter {
+	const struct scene *scene;
+	const struct scene_milter *script;
+	struct milter_deed deeds[MILTER_DEEDS]; /* with what is left of their times */
+	struct rt_watch *watch;
+	int listener;                 /* -1: down */
+	struct buf transcript;
+	size_t connections, open, peak; /* peak: the most that were open at once */
+	struct call *calls;           /* that are going on */
+	struct rt_event ending;       /* wakes those that delay */
+};
+/* All of the scene, at NAME.sock in the folder. */
+bool fake_milters_start(struct play *p, const char *folder);
+/* Once the gateway has ended: lets them read to the end of each connection. */
+void fake_milters_stop(struct play *p);
+struct fake_milter *fake_milter_named(struct play *p, struct sp_span name); /* null: there is none */
+void fake_milter_down(struct fake_milter *m); /* cuts all connections, and is not there any more */
+bool fake_milter_up(struct fake_milter *m, const char *folder);
+
 /* ---- certificate.c ---- */
 
 enum { CERTIFICATE_PRINT = 65 };
@@ -58,7 +80,6 @@ size_t certificate_placeholder(struct buf *to, struct sp_span rest, const char *
 /* ---- secure.c ---- */
 
 /* The step starttls. */
-struct play;
 void secure_client(struct play *p, struct stream *s, const struct step *st);
 /* Sends octets below TLS. */
 void secure_plain(struct stream *s, struct sp_span bytes);
@@ -116,6 +137,7 @@ struct play {
 	struct scene *scene;
 	struct child child;
 	struct fake_backend backend;
+	struct fake_milter milters[SCENE_MILTERS];
 	struct fakedns *dns;
 	struct buf transcript;
 	bool failed;

@@ -5,6 +5,7 @@
  *   play.c         starts the world and the gateway, plays the dialogues, stops all, judges
  *   client.c       a dialogue's client side
  *   backend.c      the scripted backend
+ *   milter.c       scripted milters, with parse_milter.c and milter_words.c
  *   certificate.c  certificates, with secure.c, which shakes hands
  *   site.c         the folder with the policy and what belongs to it
  *   gateway.c      the gateway as a child process, and its log
@@ -49,7 +50,9 @@ enum step_kind {
 	STEP_GATEWAY,  /* text: TERM HUP USR1 KILL-WORKER, or POLICY with more: the new file's text */
 	STEP_WAIT_LOG, /* until a log line has the text */
 	STEP_WAIT_BACKEND, /* until the backend's transcript has it */
-	STEP_BACKEND   /* text: DOWN or UP */
+	STEP_BACKEND,  /* text: DOWN or UP */
+	STEP_MILTER,   /* text: its name; more: DOWN or UP */
+	STEP_WAIT_MILTER /* text: its name; until its transcript has more */
 };
 struct step {
 	enum step_kind kind;
@@ -75,6 +78,30 @@ struct trick {
 	struct sp_span text;
 	int64_t number; /* DELAY: ms */
 	int64_t times;  /* how often it still applies; -1: always */
+};
+
+/* "at MAIL ["part"] reply "550 no"": what a milter does instead of saying continue. */
+struct milter_deed {
+	uint32_t command;        /* SMFIC_*; 0: when somebody connects */
+	struct sp_span match;    /* part of the command as the transcript shows it */
+	enum deed_kind { DEED_SEND, DEED_CLOSE, DEED_RESET, DEED_HANG, DEED_DELAY, DEED_FILL } kind;
+	bool answers;            /* it takes the place of the ordinary answer */
+	bool verdict;            /* and of that of later deeds */
+	struct sp_span octets;   /* SEND: a packet, or anything */
+	struct sp_span shown;    /* as it was written */
+	int64_t number;          /* DELAY: ms; FILL: octets of a new body */
+	int64_t times;           /* how often it still applies; -1: always */
+};
+enum { MILTER_DEEDS = 48, MILTER_LISTS = 7, SCENE_MILTERS = 8 };
+/* "milter NAME { ... }": it listens at {folder}/NAME.sock. */
+struct scene_milter {
+	struct sp_span name;
+	bool refuses;            /* nobody listens, until a step UP */
+	bool says_version, says_actions; /* else as it is asked */
+	uint32_t version, actions, steps;
+	struct sp_span lists[MILTER_LISTS]; /* of macros, by SMFIM_*; null: none */
+	struct milter_deed deeds[MILTER_DEEDS];
+	size_t deed_count;
 };
 
 struct record {
@@ -121,6 +148,8 @@ struct scene {
 	size_t dialogue_count;
 	struct trick tricks[64];
 	size_t trick_count;
+	struct scene_milter milters[SCENE_MILTERS];
+	size_t milter_count;
 	struct record records[256];
 	size_t record_count;
 	struct expectation expectations[128];

@@ -78,6 +78,21 @@ backend_step(struct reader *r, struct step *st)
 		reader_fail(r, st->line, "DOWN or UP is expected after backend"));
 }
 
+/* milter NAME DOWN | UP, wait-milter NAME "text" */
+static bool
+milter_step(struct reader *r, struct step *st, enum step_kind kind)
+{
+	bool quoted;
+
+	st->kind = kind;
+	if (!reader_word(r, &st->text, &quoted) || !reader_word(r, &st->more, &quoted))
+		return false;
+	if (kind == STEP_WAIT_MILTER)
+		return quoted || reader_fail(r, st->line, "wait-milter NAME \"text\" is expected");
+	return span_eq(st->more, SPAN_LIT("DOWN")) || span_eq(st->more, SPAN_LIT("UP")) ||
+		reader_fail(r, st->line, "milter NAME DOWN or UP is expected");
+}
+
 static bool
 string_step(struct reader *r, struct step *st, enum step_kind kind)
 {
@@ -160,13 +175,17 @@ word_step(struct reader *r, struct sp_span name, struct step *st)
 		return string_step(r, st, STEP_WAIT_BACKEND);
 	if (span_eq(name, SPAN_LIT("backend")))
 		return backend_step(r, st);
+	if (span_eq(name, SPAN_LIT("milter")))
+		return milter_step(r, st, STEP_MILTER);
+	if (span_eq(name, SPAN_LIT("wait-milter")))
+		return milter_step(r, st, STEP_WAIT_MILTER);
 	for (size_t i = 0; i < sizeof(step_words) / sizeof(step_words[0]); i++)
 		if (span_eq(name, span_str(step_words[i].word))) {
 			st->kind = step_words[i].kind;
 			return !step_words[i].number || count_step(r, st);
 		}
 	return reader_fail(r, st->line, "unknown step '%.*s': C: S: upto send sendhex many chunk pause within silence fill line text repeat hold "
-		"close reset shutdown starttls notify plain gateway backend wait-log wait-backend are known", (int)name.len, name.ptr);
+		"close reset shutdown starttls notify plain gateway backend milter wait-log wait-backend wait-milter are known", (int)name.len, name.ptr);
 }
 
 /* hold N [from IP] */
