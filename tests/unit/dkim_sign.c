@@ -3,18 +3,15 @@
  */
 #include "tests/unit/filter_host.h"
 
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "dkim/dkim.h"
 #include "mailauth/signature.h"
 #include "mailauth/text.h"
+#include "tests/unit/folder.h"
 #include "tests/unit/mailauth_vectors.h"
 
 enum { INSERTED_MAX = 4 };
-
-static char folder[64];
 
 /* ---- a host with what the last hook has besides ------------------------------------------------------------ */
 
@@ -293,46 +290,17 @@ test_large(void **state)
 	free(text);
 }
 
-static void
-file_write(const char *name, const char *text)
-{
-	char path[128];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	f = fopen(path, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
-	assert_int_equal(chmod(path, 0600), 0);
-}
-
 static int
 folder_make(void **state)
 {
 	(void)state;
-	snprintf(folder, sizeof(folder), "/tmp/dkim_sign.XXXXXX");
-	if (mkdtemp(folder) == NULL)
+	if (folder_new() != 0)
 		return -1;
-	file_write("rsa.pem", vector_rsa_pem);
-	file_write("ed.pem", vector_ed25519_pem);
-	file_write("one", "sender.example ed ed.pem\n");
-	file_write("table", "sender.example rsa rsa.pem\nsender.example ed ed.pem\n* any ed.pem\n");
+	folder_write("rsa.pem", vector_rsa_pem, 0600);
+	folder_write("ed.pem", vector_ed25519_pem, 0600);
+	folder_write("one", "sender.example ed ed.pem\n", 0600);
+	folder_write("table", "sender.example rsa rsa.pem\nsender.example ed ed.pem\n* any ed.pem\n", 0600);
 	return 0;
-}
-
-static int
-folder_remove(void **state)
-{
-	static const char *const names[] = { "rsa.pem", "ed.pem", "one", "table" };
-	char path[128];
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
-		unlink(path);
-	}
-	return rmdir(folder);
 }
 
 int

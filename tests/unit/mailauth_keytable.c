@@ -4,29 +4,13 @@
 #include "tests/unit/filter_host.h"
 
 #include <openssl/err.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "mailauth/keytable.h"
 #include "mailauth/text.h"
+#include "tests/unit/folder.h"
 #include "tests/unit/mailauth_vectors.h"
 
-static char folder[64];
 static struct box box;
-
-static void
-file_write(const char *name, const char *text, mode_t mode)
-{
-	char path[256];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/%s", folder, name);
-	f = fopen(path, "w");
-	assert_non_null(f);
-	fputs(text, f);
-	fclose(f);
-	assert_int_equal(chmod(path, mode), 0);
-}
 
 static struct keytable *
 table_load(const char *text)
@@ -36,7 +20,7 @@ table_load(const char *text)
 	struct keytable *t;
 
 	memset(&box, 0, sizeof(box));
-	file_write("table", text, 0644);
+	folder_write("table", text, 0644);
 	snprintf(path, sizeof(path), "%s/table", folder);
 	t = keytable_load(&load, &box_host, path);
 	assert_int_equal(ERR_peek_error(), 0);
@@ -190,28 +174,13 @@ static int
 folder_make(void **state)
 {
 	(void)state;
-	snprintf(folder, sizeof(folder), "/tmp/mailauth_keytable.XXXXXX");
-	if (mkdtemp(folder) == NULL)
+	if (folder_new() != 0)
 		return -1;
-	file_write("rsa.pem", vector_rsa_pem, 0640);
-	file_write("ed.pem", vector_ed25519_pem, 0600);
-	file_write("with blank#1.pem", vector_ed25519_pem, 0600);
-	file_write("open.pem", vector_ed25519_pem, 0644);
+	folder_write("rsa.pem", vector_rsa_pem, 0640);
+	folder_write("ed.pem", vector_ed25519_pem, 0600);
+	folder_write("with blank#1.pem", vector_ed25519_pem, 0600);
+	folder_write("open.pem", vector_ed25519_pem, 0644);
 	return 0;
-}
-
-static int
-folder_remove(void **state)
-{
-	static const char *const names[] = { "rsa.pem", "ed.pem", "with blank#1.pem", "open.pem", "table" };
-	char path[256];
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
-		unlink(path);
-	}
-	return rmdir(folder);
 }
 
 int
