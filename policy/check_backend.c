@@ -1,5 +1,5 @@
 /*
- * check_backend.c - the verb "backend NAME": there is such a backend, and it is chosen in time.
+ * check_backend.c - the verbs "backend NAME" and "quarantine NAME": there is such a backend, and a recipient's is chosen in time.
  *
  * A recipient's backend is asked at RCPT, so what chooses it must be decided by then.
  */
@@ -16,8 +16,13 @@ is_backend(const struct ast_block *b)
 bool
 check_backend_verb(struct compile *c, const struct token *name)
 {
+	const char *refused = compile_refused(c, SPAN_LIT("backend"));
 	struct suggest near;
 
+	if (refused != NULL) {
+		diag_error(c, name->at, NULL, "%s", refused);
+		return false;
+	}
 	suggest_init(&near, name->text);
 	for (const struct ast_block *b = c->blocks; b != NULL; b = b->next) {
 		if (!is_backend(b))
@@ -72,8 +77,11 @@ check_backend_stages(struct compile *c)
 bool
 policy_routes_to(const struct policy *p, struct sp_span backend)
 {
-	for (size_t i = 0; i < p->rule_count; i++)
-		if (p->rules[i]->verb == VERB_BACKEND && !p->rules[i]->shadow && span_eq(p->rules[i]->arg_name, backend))
+	for (size_t i = 0; i < p->rule_count; i++) {
+		const struct policy_rule *r = p->rules[i];
+
+		if ((r->verb == VERB_BACKEND || r->verb == VERB_QUARANTINE) && !r->shadow && span_eq(r->arg_name, backend))
 			return true;
+	}
 	return false;
 }

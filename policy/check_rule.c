@@ -226,6 +226,9 @@ check_verb(struct compile *c, const struct ast_rule *ast, struct policy_rule *r)
 		return check_filter_verb(c, &ast->arg, r);
 	case VERB_BACKEND:
 		return check_backend_verb(c, &ast->arg);
+	case VERB_QUARANTINE:
+		return default_reply(c, POLICY_ACCEPT, &r->reply) &&
+			(compile_refused(c, SPAN_LIT("backend")) != NULL || check_backend_verb(c, &ast->arg));
 	default:
 		return check_reply(c, &ast->reply, &r->reply);
 	}
@@ -240,7 +243,7 @@ verb_of(const struct token *t)
 	} verbs[] = { { "accept", VERB_ACCEPT }, { "discard", VERB_DISCARD }, { "defer", VERB_DEFER },
 		{ "reject", VERB_REJECT }, { "add-header", VERB_ADD_HEADER }, { "remove-header", VERB_REMOVE_HEADER },
 		{ "score", VERB_SCORE }, { "tag", VERB_TAG }, { "log", VERB_LOG }, { "filter", VERB_FILTER },
-		{ "backend", VERB_BACKEND } };
+		{ "backend", VERB_BACKEND }, { "quarantine", VERB_QUARANTINE } };
 	size_t i = 0;
 
 	while (i + 1 < sizeof(verbs) / sizeof(verbs[0]) && !lex_is_word(t, verbs[i].name))
@@ -329,7 +332,7 @@ check_last(struct compile *c)
 
 	while (last != NULL && last->next != NULL)
 		last = last->next;
-	if (last != NULL && verb_of(&last->reply.verb) <= VERB_REJECT && last->condition == NULL && !last->shadow)
+	if (last != NULL && verb_of(&last->reply.verb) <= VERB_QUARANTINE && last->condition == NULL && !last->shadow)
 		return;
 	diag_error(c, c->rules_close, "add 'accept' as the last line",
 		"the rules must end in a verdict without a condition");

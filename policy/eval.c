@@ -6,6 +6,9 @@
  * what a rule comes to hangs only on facts and on rules above it, so once is enough.  Which rules
  * may decide while others above are open is told in plan.c.
  *
+ * A rule that has called a filter which decides stays open until the filter has said its word, or to the end of the
+ * message: each walk asks for the word anew, since it may be about one recipient.
+ *
  * When a verdict is given, every rule that is still open becomes "skipped".  Only shadow rules above an
  * accept or discard stay open, for the transaction goes on and they shall tell what they would have done.
  * A shadow rule below that was decided at an earlier stage keeps its outcome.
@@ -99,7 +102,7 @@ rule_decide(struct walk *w, const struct policy_rule *r, const struct reply *rep
 {
 	struct policy_eval *e = w->e;
 
-	if (plan_blocks(w->decides, w->defaults, reply->verdict))
+	if (plan_blocks(w->decides, w->defaults, unknown ? (unsigned)reply->verdict : plan_class(r)))
 		return;
 	/* the file's default speaks for all rules, at any stage: it does not wait for its own text */
 	if (reply != &e->p->unknown && eval_template_waits(e, r->index, &reply->text, w->h))
@@ -113,6 +116,7 @@ rule_decide(struct walk *w, const struct policy_rule *r, const struct reply *rep
 		.code = reply->code,
 		.enhanced = reply->enhanced,
 		.text = eval_expand(e, r->index, &reply->text, w->h, EVAL_REPLY_MAX),
+		.backend = r->verb == VERB_QUARANTINE && !unknown ? r->arg_name : span_of(NULL, 0),
 	};
 }
 
@@ -123,6 +127,33 @@ rule_unknown(struct walk *w, const struct policy_rule *r)
 		state_set(w->e, r->index, POLICY_RULE_UNKNOWN);
 	else
 		rule_decide(w, r, r->on_unknown == UNKNOWN_VERDICT ? &r->unknown : &w->e->p->unknown, true);
+}
+
+/* What a filter has said is the rule's verdict, unless rules above have to be waited for. */
+static void
+rule_say(struct walk *w, const struct policy_rule *r, const struct policy_said *said)
+{
+	MUST(said->verdict == POLICY_DISCARD || said->verdict == POLICY_DEFER || said->verdict == POLICY_REJECT);
+	if (plan_blocks(w->decides, w->defaults, said->verdict))
+		return;
+	state_set(w->e, r->index, POLICY_RULE_FIRED);
+	w->e->verdict = (struct policy_verdict){ .verdict = said->verdict, .rule = r, .stage = w->e->stage, .code = said->code,
+		.enhanced = said->enhanced, .text = said->text };
+}
+
+/* The filter was called: has it decided? */
+static void
+rule_await(struct walk *w, const struct policy_rule *r)
+{
+	struct policy_said said;
+	enum policy_known known = w->h->said == NULL ? POLICY_PENDING : w->h->said(w->h->arg, r->filter, &said);
+
+	if (known == POLICY_KNOWN)
+		rule_say(w, r, &said);
+	else if (known == POLICY_UNKNOWN)
+		rule_unknown(w, r);
+	else if (w->e->stage == SP_EOM)
+		state_set(w->e, r->index, POLICY_RULE_FIRED);
 }
 
 static enum sp_status
@@ -154,12 +185,21 @@ rule_effect(struct walk *w, const struct policy_rule *r)
 		eval_template_waits(w->e, r->index, &r->arg, w->h))
 		return;
 	state_flag(w->e, r->index, EVAL_CALLED);
-	if (rule_act(w, r) == SP_OK) {
+	if (rule_act(w, r) != SP_OK) {
+		state_flag(w->e, r->index, EVAL_FAILED);
+		rule_unknown(w, r);
+	} else if (r->awaits) {
+		rule_await(w, r);
+	} else {
 		state_set(w->e, r->index, POLICY_RULE_FIRED);
-		return;
 	}
-	state_flag(w->e, r->index, EVAL_FAILED);
-	rule_unknown(w, r);
+}
+
+/* Has its filter been called, and may it still say its word? */
+static bool
+rule_awaits(const struct policy_eval *e, const struct policy_rule *r)
+{
+	return r->awaits && (e->state[r->index] & (EVAL_CALLED | EVAL_FAILED)) == EVAL_CALLED;
 }
 
 static void
@@ -167,7 +207,7 @@ rule_fire(struct walk *w, const struct policy_rule *r)
 {
 	if (r->shadow)
 		state_set(w->e, r->index, POLICY_RULE_FIRED);
-	else if (r->verb <= VERB_REJECT)
+	else if (rule_is_terminal(r))
 		rule_decide(w, r, &r->reply, false);
 	else
 		rule_effect(w, r);
@@ -179,6 +219,10 @@ rule_walk(struct walk *w, const struct policy_rule *r)
 	struct sp_value yes = { SP_BOOL, { .boolean = true } };
 	enum policy_known known = POLICY_KNOWN;
 
+	if (rule_awaits(w->e, r)) {
+		rule_await(w, r);
+		return;
+	}
 	if (r->pinned > (int)w->e->stage)
 		return;
 	if ((w->e->state[r->index] & EVAL_FAILED) != 0)
@@ -205,8 +249,8 @@ walk_skip(struct policy_eval *e)
 
 		if (goes_on && r->shadow && r->index < e->verdict.rule->index)
 			continue;
-		if (eval_outcome(e, i) == POLICY_RULE_WAITS)
-			state_set(e, i, POLICY_RULE_SKIPPED);
+		if (eval_outcome(e, i) == POLICY_RULE_WAITS) /* a filter that was called has had its effect */
+			state_set(e, i, rule_awaits(e, r) ? POLICY_RULE_FIRED : POLICY_RULE_SKIPPED);
 	}
 }
 

@@ -70,7 +70,7 @@ demanded(const struct policy_eval *e, size_t rule, int filter)
 
 		if (r->verb != VERB_FILTER || r->shadow || r->filter != (size_t)filter)
 			continue;
-		if (eval_outcome(e, i) == POLICY_RULE_WAITS)
+		if (eval_outcome(e, i) == POLICY_RULE_WAITS && !(r->awaits && (e->state[i] & EVAL_CALLED) != 0))
 			known = POLICY_PENDING;
 		else if ((e->state[i] & EVAL_CALLED) != 0)
 			return POLICY_KNOWN;

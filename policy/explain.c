@@ -175,12 +175,13 @@ print_verdict(struct buf *line, const struct explain *x)
 		buf_printf(line, "undecided at %s\n", policy_stage_name(x->e->stage));
 		return;
 	}
-	buf_add_str(line, policy_class_name(v->verdict));
+	buf_add_str(line, v->backend.len > 0 ? "quarantine " : policy_class_name(v->verdict));
+	buf_add(line, v->backend);
 	if (v->verdict == POLICY_DEFER || v->verdict == POLICY_REJECT) {
 		buf_printf(line, " %d ", v->code);
 		buf_add(line, v->enhanced);
 		buf_add_str(line, " \"");
-		buf_add(line, v->text);
+		buf_add_quoted(line, v->text);
 		buf_add_char(line, '"');
 	}
 	if (v->rule != NULL) { /* null: the caller's own verdict, as when it ran out of memory */
@@ -190,7 +191,9 @@ print_verdict(struct buf *line, const struct explain *x)
 		show_place(line, v->rule);
 		buf_add_char(line, ')');
 	}
-	buf_printf(line, " at %s%s\n", policy_stage_name(v->stage), v->unknown ? ", since a fact is unknown" : "");
+	buf_printf(line, " at %s%s\n", policy_stage_name(v->stage), !v->unknown ? ""
+			: v->rule != NULL && v->rule->awaits ? ", since the filter could not say"
+							     : ", since a fact is unknown");
 }
 
 static void

@@ -136,6 +136,8 @@ add_verdict(struct buf *to, const struct policy_verdict *v)
 	buf_printf(to, "%d", v->code);
 	add_pair(to, ",", "enhanced", v->enhanced);
 	add_pair(to, ",", "text", v->text);
+	if (v->backend.len > 0)
+		add_pair(to, ",", "backend", v->backend);
 	if (v->rule != NULL) { /* null: the caller's own verdict */
 		add_pair(to, ",", "rule", v->rule->name);
 		add_place(to, v->rule);

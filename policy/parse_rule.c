@@ -1,8 +1,9 @@
 /* parse_rule.c - the rules block: names, verbs, replies and suffixes. */
 #include "policy/compile.h"
 
-static const char *const verbs[] = { "accept", "discard", "defer", "reject", "add-header", "remove-header", "score",
-	"tag", "log", "filter", "backend", NULL };
+static const char *const verbs[] = { "accept", "discard", "defer", "reject", "quarantine", "add-header", "remove-header",
+	"score", "tag", "log", "filter", "backend", NULL };
+enum { VERDICTS = 5 }; /* the first of them */
 static const char *const reserved[] = { "if", "not", "and", "or", "in", "on", "at", "shadow", NULL };
 
 static bool
@@ -88,7 +89,7 @@ static void
 unknown_verb(struct parser *ps)
 {
 	static const char *const operators[] = { "and", "or", "in", NULL };
-	const char *hint = "accept, reject, defer, discard, add-header, remove-header, score, tag, log, filter or backend";
+	const char *hint = "accept, reject, defer, discard, quarantine, add-header, remove-header, score, tag, log, filter or backend";
 	struct suggest near;
 
 	if (lex_is_word(&ps->cur, "then")) {
@@ -106,7 +107,8 @@ unknown_verb(struct parser *ps)
 	parse_expected(ps, "a verb", hint);
 }
 
-/* action = reply | "add-header" STRING STRING | "remove-header" STRING | "score" NUMBER | "tag" NAME | "log" STRING | "filter" NAME | "backend" NAME */
+/* action = reply | "quarantine" NAME | "add-header" STRING STRING | "remove-header" STRING | "score" NUMBER | "tag" NAME |
+ *          "log" STRING | "filter" NAME | "backend" NAME */
 static bool
 parse_action(struct parser *ps, struct ast_rule *r)
 {
@@ -223,7 +225,7 @@ parse_rule(struct parser *ps)
 	}
 	if (!parse_action(ps, r) || !parse_suffixes(ps, r) || !rule_ends(ps))
 		return NULL;
-	if (r->name.kind == TOKEN_END && (r->condition != NULL || one_of(&r->reply.verb, verbs + 4))) {
+	if (r->name.kind == TOKEN_END && (r->condition != NULL || one_of(&r->reply.verb, verbs + VERDICTS))) {
 		diag_error(ps->c, start, "every rule has a name: 'name : if ...'", "a rule without a name");
 		return NULL;
 	}

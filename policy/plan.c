@@ -8,9 +8,11 @@
  *                     defer, and for effects above: they must not let pass what the file, read from
  *                     top to bottom, would have held up;
  *   other verbs       wait for every rule above that can decide;
- *   backend           waits only for those that could accept.
+ *   backend           waits only for those that could accept;
+ *   quarantine        waits as an accept does, and for accepts above as well: they are not the same.
  * A terminal rule above is out of the way as soon as it is known (it then says no, or its verdict
- * stands); one with an effect when it has had it.
+ * stands); one with an effect when it has had it; one whose filter decides at the end of the message.
+ * A filter's word can only hold a message up: refusals and effects below do not wait for it, accept and discard do.
  *
  * All that is worked out lies in the policy's arena.
  */
@@ -25,12 +27,6 @@ struct reading {
 	const struct sp_fact_ref **refs;
 	size_t count;
 };
-
-static bool
-is_terminal(const struct policy_rule *r)
-{
-	return r->verb <= VERB_REJECT;
-}
 
 static enum sp_stage
 later(enum sp_stage a, enum sp_stage b)
@@ -104,7 +100,7 @@ read_rule(struct reading *rd)
 
 	rd->count = 0;
 	read_expr(rd, r->condition);
-	read_template(rd, is_terminal(r) ? &r->reply.text : &r->arg);
+	read_template(rd, rule_is_terminal(r) ? &r->reply.text : &r->arg);
 	if (r->on_unknown == UNKNOWN_VERDICT)
 		read_template(rd, &r->unknown.text);
 }
@@ -150,29 +146,52 @@ infer_known(struct policy *p, struct policy_rule *r)
 /* ---- for whom it waits --------------------------------------------------------------------- */
 
 static unsigned char
-bit(enum policy_class c)
+bit(unsigned c)
 {
 	return (unsigned char)(1u << c);
+}
+
+unsigned
+plan_class(const struct policy_rule *r)
+{
+	if (!rule_is_terminal(r))
+		return POLICY_UNDECIDED;
+	return r->verb == VERB_QUARANTINE ? PLAN_QUARANTINE : r->reply.verdict;
 }
 
 static void
 infer_decides(const struct policy *p, struct policy_rule *r)
 {
-	r->decides = is_terminal(r) ? bit(r->reply.verdict) : 0;
-	r->defaults = is_terminal(r) ? 0 : bit(POLICY_UNDECIDED);
-	if (r->on_unknown == UNKNOWN_VERDICT)
+	r->decides = rule_is_terminal(r) ? bit(plan_class(r)) : 0;
+	r->defaults = rule_is_terminal(r) ? 0 : bit(POLICY_UNDECIDED);
+	if (r->awaits)
+		r->defaults |= bit(POLICY_DISCARD) | bit(POLICY_DEFER) | bit(POLICY_REJECT);
+	if (r->on_unknown == UNKNOWN_VERDICT && r->awaits && r->unknown.verdict != POLICY_ACCEPT)
+		r->defaults |= bit(r->unknown.verdict);
+	else if (r->on_unknown == UNKNOWN_VERDICT)
 		r->decides |= bit(r->unknown.verdict);
 	/* a filter or a header edit may fail even where nothing is read */
-	if (r->on_unknown == UNKNOWN_DEFAULT && (r->read_count > 0 || !is_terminal(r)))
+	if (r->on_unknown == UNKNOWN_DEFAULT && (r->read_count > 0 || !rule_is_terminal(r)))
 		r->defaults |= bit(p->unknown.verdict);
 }
 
-bool
-plan_blocks(unsigned decides, unsigned defaults, enum policy_class c)
+/* Does the filter that r calls decide, so that its word is waited for? */
+static bool
+is_awaited(const struct policy *p, const struct policy_rule *r)
 {
-	if (c == POLICY_ACCEPT || c == POLICY_DISCARD)
+	const struct policy_filter *f = r->verb == VERB_FILTER && r->filter < p->filter_count ? &p->filters[r->filter] : NULL;
+
+	return f != NULL && !r->shadow && f->module != NULL && f->module->decides != NULL && f->module->decides(f->conf);
+}
+
+bool
+plan_blocks(unsigned decides, unsigned defaults, unsigned c)
+{
+	if (c == POLICY_ACCEPT || c == POLICY_DISCARD || c == PLAN_QUARANTINE)
 		decides |= defaults;
-	return (decides & ~(unsigned)bit(c)) != 0;
+	if (c != PLAN_QUARANTINE) /* two of them may mean different backends */
+		decides &= ~(unsigned)bit(c);
+	return decides != 0;
 }
 
 /* Where mail goes is settled by RCPT or never, and a refusal above makes it moot; only an accept would have passed it over. */
@@ -184,28 +203,28 @@ plan_effect_blocks(unsigned decides, const struct policy_rule *r)
 
 /* Must r wait for this one above, to have an outcome of class c (POLICY_UNDECIDED: its effect)? */
 static bool
-waits_for(const struct policy_rule *r, const struct policy_rule *above, enum policy_class c)
+waits_for(const struct policy_rule *r, const struct policy_rule *above, unsigned c)
 {
 	return c == POLICY_UNDECIDED ? plan_effect_blocks(above->decides, r) : plan_blocks(above->decides, above->defaults, c);
 }
 
 /* Of two rules that r waits for equally long, the one that is easier to understand as a reason. */
 static bool
-is_better_reason(const struct policy_rule *than, const struct policy_rule *r, enum policy_class c)
+is_better_reason(const struct policy_rule *than, const struct policy_rule *r, unsigned c)
 {
 	return !plan_blocks(than->decides, 0, c) && plan_blocks(r->decides, 0, c);
 }
 
 /* When r could have an outcome of class c; *ret_by: the rule above that makes it so late, or null. */
 static enum sp_stage
-infer_wait(const struct policy *p, const struct policy_rule *r, enum policy_class c, const struct policy_rule **ret_by)
+infer_wait(const struct policy *p, const struct policy_rule *r, unsigned c, const struct policy_rule **ret_by)
 {
 	enum sp_stage stage = r->known;
 
 	*ret_by = NULL;
 	for (size_t i = 0; !r->shadow && i < r->index; i++) {
 		const struct policy_rule *above = p->rules[i];
-		enum sp_stage settled = is_terminal(above) ? above->known : above->fires;
+		enum sp_stage settled = above->awaits ? SP_EOM : rule_is_terminal(above) ? above->known : above->fires;
 
 		if (above->shadow || !waits_for(r, above, c) || settled < stage)
 			continue;
@@ -223,6 +242,8 @@ infer_last(const struct policy *p, const struct policy_rule *r)
 	const struct policy_rule *by;
 	enum policy_class c = r->on_unknown == UNKNOWN_VERDICT ? r->unknown.verdict : p->unknown.verdict;
 
+	if (r->awaits)
+		return SP_EOM;
 	if (r->on_unknown == UNKNOWN_SKIP)
 		return r->fires;
 	return later(r->fires, infer_wait(p, r, c, &by));
@@ -238,9 +259,10 @@ plan_infer(struct policy *p)
 		MUST(r->index == i);
 		if (infer_known(p, r) != SP_OK)
 			return SP_SYSTEM;
+		r->awaits = is_awaited(p, r);
 		infer_decides(p, r);
-		r->fires = infer_wait(p, r, is_terminal(r) ? r->reply.verdict : POLICY_UNDECIDED, &r->waits_for);
-		if (r->reads_rcpt && infer_last(p, r) > SP_RCPT)
+		r->fires = infer_wait(p, r, plan_class(r), &r->waits_for);
+		if (r->awaits || (r->reads_rcpt && infer_last(p, r) > SP_RCPT)) /* a filter's word may be about one recipient */
 			p->reads_rcpt = true;
 	}
 	return SP_OK;
@@ -253,7 +275,7 @@ plan_unreachable(const struct policy *p, const struct policy_rule *rule, const s
 		const struct policy_rule *above = p->rules[i];
 		const struct expr *e = above->condition;
 
-		if (above->shadow || !is_terminal(above))
+		if (above->shadow || !rule_is_terminal(above))
 			continue;
 		if (e == NULL || (e->op == EXPR_CONST && e->type == SP_BOOL && e->value.u.boolean)) {
 			*ret_by = above;

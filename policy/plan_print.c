@@ -96,14 +96,20 @@ print_reads(struct buf *to, const struct policy_rule *r, size_t indent)
 static void
 print_reason(struct buf *to, const struct policy_rule *above, const struct policy_rule *r)
 {
-	enum policy_class mine = r->verb <= VERB_REJECT ? r->reply.verdict : POLICY_UNDECIDED;
+	unsigned mine = plan_class(r);
 
-	for (enum policy_class c = POLICY_ACCEPT; c <= POLICY_REJECT; c++)
+	if (above->awaits) {
+		buf_add_str(to, ", which decides until eom");
+		return;
+	}
+	for (unsigned c = POLICY_ACCEPT; c <= POLICY_REJECT; c++)
 		if (c != mine && (above->decides & 1u << c) != 0) {
-			buf_printf(to, ", which may still %s", policy_class_name(c));
+			buf_printf(to, ", which may still %s", policy_class_name((enum policy_class)c));
 			return;
 		}
-	if ((above->defaults & 1u << POLICY_UNDECIDED) != 0)
+	if ((above->decides & 1u << PLAN_QUARANTINE) != 0)
+		buf_add_str(to, ", which may still quarantine");
+	else if ((above->defaults & 1u << POLICY_UNDECIDED) != 0)
 		buf_add_str(to, ", whose effect comes first");
 	else
 		buf_add_str(to, ", of which a fact may yet be unknown");
@@ -115,6 +121,10 @@ print_wait(struct buf *to, const struct policy_rule *r, size_t indent)
 	if (r->pinned >= 0) {
 		show_padded(to, SPAN_LIT(""), indent);
 		buf_printf(to, "pinned at %s\n", policy_stage_name((enum sp_stage)r->pinned));
+	}
+	if (r->awaits) {
+		show_padded(to, SPAN_LIT(""), indent);
+		buf_add_str(to, "decides until eom\n");
 	}
 	if (r->waits_for == NULL)
 		return;

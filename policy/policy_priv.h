@@ -89,7 +89,8 @@ enum rule_verb {
 	VERB_ACCEPT,
 	VERB_DISCARD,
 	VERB_DEFER,
-	VERB_REJECT, /* up to here: terminal */
+	VERB_REJECT,
+	VERB_QUARANTINE, /* an accept, but for another backend; up to here: terminal */
 	VERB_ADD_HEADER,
 	VERB_REMOVE_HEADER,
 	VERB_SCORE,
@@ -120,7 +121,7 @@ struct policy_rule {
 	struct expr *condition; /* null: always */
 	enum rule_verb verb;
 	struct reply reply;  /* terminal verbs */
-	struct sp_span arg_name; /* header, tag; filter, backend: its name */
+	struct sp_span arg_name; /* header, tag; filter, backend, quarantine: its name */
 	struct template arg;     /* header value, log text */
 	double points;           /* VERB_SCORE */
 	size_t filter;           /* VERB_FILTER: index of the use */
@@ -137,9 +138,10 @@ struct policy_rule {
 	const struct sp_fact_ref **reads;    /* facts of condition and templates, each once */
 	size_t read_count;
 	bool reads_rcpt;      /* reads a fact of one recipient */
+	bool awaits;          /* VERB_FILTER: the filter decides; once called, its word is waited for until eom */
 	/* While undecided: the classes that it may still decide, as bits (1 << class).  defaults: those
 	 * that only matter to an accept or discard below, which must not pass over the file's default
-	 * for unknown facts, nor over an effect (bit POLICY_UNDECIDED). */
+	 * for unknown facts, nor over an effect (bit POLICY_UNDECIDED), nor over a filter's word. */
 	unsigned char decides, defaults;
 };
 
@@ -196,13 +198,22 @@ struct policy_owned {
 	struct policy_owned *next;
 };
 
+static inline bool
+rule_is_terminal(const struct policy_rule *r)
+{
+	return r->verb <= VERB_QUARANTINE;
+}
+
 /* ---- one function from each file of the compiler that others call --------------------------- */
 
 /* plan.c: stage inference over the checked rules: fills known, fires, waits_for, reads, reads_rcpt, p->reads_rcpt. */
 enum sp_status plan_infer(struct policy *p);
-/* Must an outcome of class c (POLICY_UNDECIDED: an effect) wait for open rules above with these decides and
- * defaults, or'ed together? */
-bool plan_blocks(unsigned decides, unsigned defaults, enum policy_class c);
+/* Must an outcome of class c (POLICY_UNDECIDED: an effect, or PLAN_QUARANTINE) wait for open rules above with these decides
+ * and defaults, or'ed together? */
+#define PLAN_QUARANTINE (POLICY_REJECT + 1u)
+bool plan_blocks(unsigned decides, unsigned defaults, unsigned c);
+/* The class of what r does when it fires. */
+unsigned plan_class(const struct policy_rule *r);
 /* The same for what rule r does when it fires, if its verb is no verdict. */
 bool plan_effect_blocks(unsigned decides, const struct policy_rule *r);
 /* For warnings: true when rule can never be reached because of a rule above (an unconditional verdict). */

@@ -234,7 +234,7 @@ show_quoted(struct buf *to, struct sp_span text)
 void
 show_verb(struct buf *to, const struct policy_rule *r)
 {
-	static const char *const verbs[] = { "accept", "discard", "defer", "reject", "add-header", "remove-header",
+	static const char *const verbs[] = { "accept", "discard", "defer", "reject", "quarantine", "add-header", "remove-header",
 		"score", "tag", "log", "filter", "backend" };
 	struct sp_value points = { SP_SCORE, { .real = r->points } };
 
@@ -254,6 +254,7 @@ show_verb(struct buf *to, const struct policy_rule *r)
 		buf_add_char(to, ' ');
 		value_text(to, &points, NULL);
 		break;
+	case VERB_QUARANTINE:
 	case VERB_FILTER:
 	case VERB_BACKEND:
 		buf_add_char(to, ' ');

@@ -15,7 +15,7 @@ warn_rule(struct compile *c, const struct policy_rule *r)
 	/* The last verdict waits for everything: that is what it is for. A tag or a header that comes
 	 * later makes no difference to anyone. */
 	if (r->waits_for == NULL || r->fires <= r->known || r->condition == NULL ||
-		(r->verb > VERB_REJECT && r->verb != VERB_FILTER))
+		(!rule_is_terminal(r) && r->verb != VERB_FILTER))
 		return;
 	diag_warning(c, r->at,
 		compile_printf(c, "rule '%.*s' (%s) above could still decide otherwise", (int)r->waits_for->name.len,
@@ -30,10 +30,16 @@ warn_filter(struct compile *c, size_t index)
 {
 	const struct policy_filter *f = &c->p->filters[index];
 
-	if (!f->wanted)
+	bool loaded = c->p->filter_loaded[index];
+
+	if (!f->on_demand && loaded && f->module->decides != NULL && f->module->decides(f->conf))
+		diag_warning(c, c->infos[index].at,
+			compile_printf(c, "call it: NAME : filter %.*s", (int)f->name.len, f->name.ptr),
+			"no rule calls filter '%.*s', so what it decides has no effect", (int)f->name.len, f->name.ptr);
+	else if (!f->wanted)
 		diag_warning(c, c->infos[index].at, "no rule reads one of its facts, so it does not run",
 			"filter '%.*s' is never used", (int)f->name.len, f->name.ptr);
-	else if (!f->on_demand && c->p->filter_loaded[index] && f->module->by_rule != NULL && f->module->by_rule(f->conf))
+	else if (!f->on_demand && loaded && f->module->by_rule != NULL && f->module->by_rule(f->conf))
 		diag_warning(c, c->infos[index].at, "a rule should say for which: NAME : if client.ip in own  filter NAME",
 			"filter '%.*s' does its work on every message, whoever sends it", (int)f->name.len, f->name.ptr);
 }

@@ -5,6 +5,9 @@
  * the recipients, the header from its block, the body from the spool.  From then on it is called like any other, until
  * what called for it ends: the transaction, the HELO name or the session.  Its facts exist only for the walks
  * that called for it: those of one recipient are absent for another.
+ *
+ * A module that lasts keeps its session to the end of the client's, once it has one: a further call shows it only what it has not
+ * seen, a new HELO name and the transaction.
  */
 #include "policy/kit/span.h"
 #include "proxy/inspect/inspect_priv.h"
@@ -35,6 +38,20 @@ demand_is(const struct inspect *i, size_t index)
 	return false;
 }
 
+bool
+demand_covers(const struct inspect *i, size_t index, size_t that)
+{
+	struct walk_iter at = { 0 };
+	const struct target *t;
+
+	if (called_by(&i->connect, index) || called_by(&i->helo, index) || called_by(&i->tx->target, index))
+		return true;
+	while ((t = walk_next(i, &at)) != NULL)
+		if (called_by(t, that) && !called_by(t, index))
+			return false;
+	return true;
+}
+
 static bool
 note(struct target *t, const struct policy *p, size_t index)
 {
@@ -50,7 +67,7 @@ void
 demand_release(struct inspect *i)
 {
 	for (size_t n = 0; i->uses != NULL && n < policy_filter_count(i->policy); n++)
-		if (i->uses[n].life == USE_TX && !demand_is(i, n))
+		if (policy_filter(i->policy, n)->on_demand && i->uses[n].tx_begun && !demand_is(i, n))
 			hooks_leave(&i->uses[n]);
 }
 
@@ -63,8 +80,9 @@ replay_session(struct use *u)
 	struct sp_connect connect = { .client = i->client.ip, .port = i->client.port, .listener = i->client.listener };
 	struct sp_helo helo = { .name = i->helo_name, .esmtp = i->esmtp, .client = i->client.ip };
 
-	hooks_call(u, HOOK_CONNECT, &connect);
-	if (i->has_helo)
+	if (!u->connect_shown)
+		hooks_call(u, HOOK_CONNECT, &connect);
+	if (i->has_helo && !u->helo_shown)
 		hooks_call(u, HOOK_HELO, &helo);
 }
 
@@ -122,14 +140,11 @@ replay_body(struct use *u)
 }
 
 static void
-catch_up(struct use *u)
+replay_tx(struct use *u)
 {
 	struct inspect *i = u->in;
 	struct recipient *now = i->rcpt;
 
-	replay_session(u);
-	if (i->tx == NULL)
-		return;
 	replay_envelope(u);
 	i->rcpt = NULL;
 	if (i->stage >= SP_HEADER)
@@ -141,19 +156,29 @@ catch_up(struct use *u)
 	i->rcpt = now;
 }
 
+static enum use_life
+life_of(const struct use *u)
+{
+	const struct inspect *i = u->in;
+
+	if (hooks_module(u)->lasts)
+		return USE_SESSION;
+	return i->tx != NULL ? USE_TX : i->walking == &i->helo ? USE_HELO : USE_SESSION;
+}
+
 enum sp_status
 demand_filter(struct inspect *i, size_t index)
 {
 	struct use *u = &i->uses[index];
 	struct target *by = i->walking;
-	enum use_life life = i->tx != NULL ? USE_TX : by == &i->helo ? USE_HELO : USE_SESSION;
+	bool joins = i->tx != NULL && !u->tx_begun;
 
 	if (!note(by, i->policy, index))
 		return SP_SYSTEM;
-	if (u->life != USE_IDLE)
-		return SP_OK;
-	if (!hooks_start(u, life))
+	if (u->life == USE_IDLE ? !hooks_start(u, life_of(u)) : joins && !hooks_resume(u))
 		return SP_SYSTEM;
-	catch_up(u);
+	replay_session(u);
+	if (joins)
+		replay_tx(u);
 	return SP_OK;
 }

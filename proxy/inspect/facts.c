@@ -5,6 +5,8 @@
  * (the reverse name, unfolded header values) are kept.  Texts lie in the session's or the transaction's arena.
  * The help texts are the manual's: "sallyport facts" prints them.
  */
+#include <string.h>
+
 #include "policy/kit/span.h"
 #include "proxy/dns/dns.h"
 #include "proxy/inspect/inspect_priv.h"
@@ -410,11 +412,10 @@ fact_time(const struct inspect *i, unsigned fact, struct sp_value *ret)
 	return known_number(ret, fact == TIME_HOUR ? tm.tm_hour : (tm.tm_wday + 6) % 7);
 }
 
-enum policy_known
-facts_host(struct inspect *i, const struct sp_fact_ref *ref, struct sp_value *ret)
+/* What it is at this moment, whether rules may know it yet or not. */
+static enum policy_known
+fact_now(struct inspect *i, const struct sp_fact_ref *ref, struct sp_value *ret)
 {
-	if (ref->stage > i->stage)
-		return POLICY_PENDING;
 	*ret = (struct sp_value){ .type = ref->decl->type };
 	switch (ref->space - inspect_spaces) {
 	case SPACE_CLIENT:
@@ -435,5 +436,61 @@ facts_host(struct inspect *i, const struct sp_fact_ref *ref, struct sp_value *re
 		return fact_time(i, ref->fact, ret);
 	default:
 		return POLICY_UNKNOWN;
+	}
+}
+
+enum policy_known
+facts_host(struct inspect *i, const struct sp_fact_ref *ref, struct sp_value *ret)
+{
+	return ref->stage > i->stage ? POLICY_PENDING : fact_now(i, ref, ret);
+}
+
+/* ---- by its name -------------------------------------------------------------------------------------- */
+
+/* "client.name" or "tls.client.subject": the name of a space, a dot, and that of a fact. */
+static bool
+named(const char *name, struct sp_fact_ref *ret)
+{
+	for (const struct policy_space *s = inspect_spaces; s->name != NULL; s++) {
+		size_t len = strlen(s->name);
+
+		if (strncmp(s->name, name, len) != 0 || name[len] != '.')
+			continue;
+		for (unsigned n = 0; s->facts[n].type != SP_END; n++)
+			if (strcmp(s->facts[n].name, name + len + 1) == 0) {
+				*ret = (struct sp_fact_ref){ .decl = &s->facts[n], .stage = s->facts[n].stage, .space = s,
+					.fact = n, .filter = -1, .entry = -1 };
+				return true;
+			}
+	}
+	return false;
+}
+
+/* Rules must not know what STARTTLS and AUTH may still change; a filter is told of a new HELO, and asks anew. */
+static bool
+may_change(const struct sp_fact_ref *ref)
+{
+	return ref->space == &inspect_spaces[SPACE_TLS] || ref->space == &inspect_spaces[SPACE_AUTH];
+}
+
+enum sp_status
+facts_named(struct sp_ctx *ctx, const char *name, struct sp_value *ret)
+{
+	struct inspect *i = use_of(ctx)->in;
+	struct sp_fact_ref ref;
+	struct sp_value value;
+
+	if (!named(name, &ref) || ref.decl->takes_name)
+		return SP_INVALID;
+	if (ref.stage > i->stage && !may_change(&ref))
+		return SP_TEMPFAIL;
+	switch (fact_now(i, &ref, &value)) {
+	case POLICY_KNOWN:
+		*ret = value;
+		return SP_OK;
+	case POLICY_ABSENT:
+		return SP_NONE;
+	default:
+		return SP_TEMPFAIL;
 	}
 }

@@ -26,7 +26,17 @@ static const enum sp_stage hook_stages[] = {
 struct arena *
 hooks_arena(const struct inspect *i)
 {
-	return i->tx != NULL ? i->tx->arena : i->arena;
+	return i->tx != NULL && !i->hook_outlives ? i->tx->arena : i->arena;
+}
+
+struct arena *
+hooks_arena_of(const struct use *u)
+{
+	const struct inspect *i = u->in;
+
+	if (u->life == USE_TX || u->stage > SP_HELO)
+		return i->tx != NULL ? i->tx->arena : i->arena;
+	return u->stage == SP_HELO || u->life == USE_HELO ? i->helo_arena : i->arena;
 }
 
 const struct sp_filter *
@@ -47,7 +57,7 @@ make(struct arena *a, size_t size, void **ret)
 static bool
 begin_tx(struct use *u)
 {
-	u->skip = u->failed = false;
+	u->skip = u->failed = u->unasked = false;
 	u->tx_begun = make(u->in->tx->arena, hooks_module(u)->tx_size, &u->ctx.tx);
 	return u->tx_begun;
 }
@@ -63,6 +73,12 @@ hooks_start(struct use *u, enum use_life life)
 		return false;
 	u->life = life;
 	return true;
+}
+
+bool
+hooks_resume(struct use *u)
+{
+	return begin_tx(u);
 }
 
 static void
@@ -235,6 +251,10 @@ hooks_call(struct use *u, enum hook hook, const void *event)
 	struct clock began;
 	enum sp_status st;
 
+	if (hook == HOOK_CONNECT)
+		u->connect_shown = true;
+	if (hook == HOOK_HELO)
+		u->helo_shown = true;
 	if (u->skip || !has_hook(hooks_module(u), hook))
 		return;
 	if (i->tx != NULL && i->tx->spent_ms >= i->tx->budget_ms) {
@@ -242,9 +262,11 @@ hooks_call(struct use *u, enum hook hook, const void *event)
 		return;
 	}
 	u->stage = hook_stages[hook];
+	i->hook_outlives = u->life == USE_SESSION && (hook == HOOK_CONNECT || hook == HOOK_HELO);
 	began = clock_start(i);
 	st = dispatch(u, hook, event);
 	clock_stop(i, began);
+	i->hook_outlives = false;
 	if (i->tx == NULL || st == SP_OK)
 		return;
 	if (st == SP_NONE)
@@ -288,7 +310,10 @@ hooks_run(struct inspect *i, enum hook hook, const void *event)
 	struct use *u;
 
 	while ((u = hooks_next(i, &index)) != NULL)
-		hooks_call(u, hook, event);
+		if (hook == HOOK_EOM && said_moot(u))
+			u->unasked = true;
+		else
+			hooks_call(u, hook, event);
 }
 
 bool
@@ -311,6 +336,7 @@ close_use(struct use *u)
 	struct inspect *i = u->in;
 	struct sp_close event = { .in_transaction = i->tx != NULL };
 
+	u->stage = SP_STAGES;
 	if (hooks_module(u)->on_close != NULL) {
 		i->deadline_ms = rt_deadline(INSPECT_LEAVE_MS);
 		hooks_module(u)->on_close(&u->ctx, &event);
@@ -319,6 +345,8 @@ close_use(struct use *u)
 	host_close_conns(i, u);
 	u->life = USE_IDLE;
 	u->ctx.session = NULL;
+	u->connect_shown = u->helo_shown = false;
+	u->word.connect = u->word.helo = NULL;
 }
 
 void
@@ -336,12 +364,14 @@ end_tx(struct use *u)
 
 	if (!u->tx_begun)
 		return;
+	u->stage = SP_STAGES;
 	if (hooks_module(u)->on_reset != NULL) {
 		i->deadline_ms = rt_deadline(INSPECT_LEAVE_MS);
 		hooks_module(u)->on_reset(&u->ctx);
 		i->deadline_ms = 0;
 	}
-	u->tx_begun = false;
+	u->tx_begun = u->skip = u->failed = false;
+	said_forget_tx(u);
 	if (u->life == USE_TX)
 		close_use(u);
 	u->ctx.tx = NULL;

@@ -382,4 +382,6 @@ const struct sp_host inspect_host = {
 	.draft_remove = draft_remove,
 	.draft_body = content_draft_body,
 	.refuse = said_refuse,
+	.fact_wanted = slots_wanted,
+	.fact_named = facts_named,
 };

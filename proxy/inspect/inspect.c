@@ -40,7 +40,7 @@ inspect_new(const struct policy *p, const struct inspect_client *c)
 		i->client.auth_id = "localhost";
 	if (i->client.dns_ms == 0)
 		i->client.dns_ms = INSPECT_DNS_MS;
-	i->host = (struct policy_host){ .fact = slots_fact, .act = walk_act, .arg = i };
+	i->host = (struct policy_host){ .fact = slots_fact, .act = walk_act, .said = said_heard, .arg = i };
 	i->per_rcpt = reads_rcpt(p);
 	i->limit_ms = RT_NEVER;
 	i->when = time(NULL);
@@ -60,6 +60,7 @@ forget_helo(struct inspect *i)
 {
 	hooks_close(i, USE_HELO);
 	slots_forget_helo(i);
+	said_forget_helo(i);
 	i->helo = (struct target){ 0 };
 	i->helo_name = span_of(NULL, 0);
 	i->has_helo = i->esmtp = false;

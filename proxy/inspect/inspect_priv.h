@@ -267,6 +267,8 @@ struct inspect {
 bool facts_name_given(struct inspect *i, const struct inspect_client *c);
 /* A fact that the program itself states, if its stage has come. */
 enum policy_known facts_host(struct inspect *i, const struct sp_fact_ref *ref, struct sp_value *ret);
+/* sp_host.fact_named */
+enum sp_status facts_named(struct sp_ctx *ctx, const char *name, struct sp_value *ret);
 
 /* ---- slots.c -------------------------------------------------------------------------------- */
 
@@ -275,6 +277,8 @@ enum policy_known slots_fact(void *arg, const struct sp_fact_ref *ref, struct sp
 /* sp_host.fact_set and fact_read */
 void slots_set(struct sp_ctx *ctx, int entry, unsigned fact, const struct sp_value *value);
 enum sp_status slots_read(struct sp_ctx *ctx, const struct sp_fact_ref *ref, struct sp_value *ret);
+/* sp_host.fact_wanted */
+bool slots_wanted(struct sp_ctx *ctx, unsigned fact);
 /* Room for the facts of a session, if a filter is wanted. False: no memory. */
 bool slots_begin(struct inspect *i);
 bool slots_begin_tx(struct inspect *i);

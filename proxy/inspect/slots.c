@@ -91,7 +91,7 @@ slots_forget_filter(struct inspect *i, size_t index)
 {
 	for (size_t n = 0; i->tx->slots != NULL && n < policy_fact_count(i->policy); n++)
 		if (policy_fact(i->policy, (unsigned)n)->filter == (int)index)
-			i->tx->slots[n].set = false;
+			i->tx->slots[n] = i->slots[n]; /* what a session that goes on has stated stays */
 }
 
 /* ---- reading ---------------------------------------------------------------------------------- */
@@ -101,6 +101,8 @@ not_run(const struct inspect *i, const struct sp_fact_ref *ref)
 {
 	size_t filter = (size_t)ref->filter;
 
+	if (i->uses[filter].unasked && ref->stage == SP_EOM)
+		return true;
 	return policy_filter(i->policy, filter)->on_demand && !demand_seen(i, filter);
 }
 
@@ -138,6 +140,14 @@ slots_read(struct sp_ctx *ctx, const struct sp_fact_ref *ref, struct sp_value *r
 	default:
 		return SP_TEMPFAIL;
 	}
+}
+
+bool
+slots_wanted(struct sp_ctx *ctx, unsigned fact)
+{
+	const struct use *u = use_of(ctx);
+
+	return policy_fact_id(u->in->policy, (int)u->index, -1, fact) >= 0;
 }
 
 /* ---- setting ---------------------------------------------------------------------------------- */
@@ -209,11 +219,12 @@ fits(const struct sp_fact_decl *decl, const struct sp_value *v)
 	return v->u.integer >= 0 && (uint64_t)v->u.integer < words;
 }
 
-/* Facts that the HELO brought are forgotten with it. */
-static struct arena *
-arena_of(const struct inspect *i)
+/* Later transactions begin with what a hook of the session has stated, also when it was called for within one. */
+static void
+keep(struct inspect *i, const struct sp_fact_ref *ref, const struct slot *slot)
 {
-	return i->tx == NULL && i->stage == SP_HELO ? i->helo_arena : hooks_arena(i);
+	if (i->tx != NULL && i->hook_outlives && !is_rcpt(ref))
+		i->slots[ref->id] = *slot;
 }
 
 void
@@ -229,12 +240,14 @@ slots_set(struct sp_ctx *ctx, int entry, unsigned fact, const struct sp_value *v
 	if (ref == NULL)
 		return; /* no rule reads it */
 	slot = slot_of(i, ref);
-	if (!fits(ref->decl, value))
+	if (!fits(ref->decl, value)) {
 		host_log(u, SP_LOG_ERROR, "%.*s: a value of the wrong type or range", (int)ref->text.len, ref->text.ptr);
-	else if (ref->stage < u->stage || slot == NULL)
+	} else if (ref->stage < u->stage || slot == NULL) {
 		host_log(u, SP_LOG_ERROR, "%.*s: set too late", (int)ref->text.len, ref->text.ptr);
-	else if (!copy_value(arena_of(i), &copy))
+	} else if (!copy_value(hooks_arena_of(u), &copy)) {
 		host_log(u, SP_LOG_WARNING, "%.*s: no memory", (int)ref->text.len, ref->text.ptr);
-	else
-		*slot = (struct slot){ .set = true, .at = u->stage, .value = copy };
+	} else {
+		*slot = (struct slot){ .set = true, .at = u->life == USE_HELO ? SP_HELO : u->stage, .value = copy };
+		keep(i, ref, slot);
+	}
 }

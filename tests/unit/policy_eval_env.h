@@ -54,7 +54,7 @@ eval_env_act(void *arg, const struct policy_action *action)
 static inline void
 eval_env_init(struct eval_env *w, const char *text)
 {
-	*w = (struct eval_env){ .host = { eval_env_fact, eval_env_act, w } };
+	*w = (struct eval_env){ .host = { .fact = eval_env_fact, .act = eval_env_act, .arg = w } };
 	buf_init(&w->acted, 65536);
 	w->arena = arena_new(4096, 1 << 20);
 	w->p = env_compile(text);

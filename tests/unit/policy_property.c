@@ -1,12 +1,14 @@
 /*
  * policy_property.c - order and stages never disagree, over random policies and facts.
  *
- * Each case is a random policy, built directly as trees, and a random world of facts.  It is judged
+ * Each case is a random policy, built directly as trees, and a random world of facts and of filters, some of which decide:
+ * they say a random word at a random stage, or nothing, or fail.  It is judged
  * three times: read from top to bottom with all facts at hand by a plain reference in this file, by
  * one call of the evaluator at the end, and stage by stage.  What must hold:
  *   - the call at the end says what the reference says: verdict, score, and which rules acted;
  *   - where no fact is unknown, the stages give a verdict of the same class, and the same effects
  *     if that is accept; and no rule is open at a stage at which the plan says that it fires;
+ *   - where a filter's word is what the file says, the stages may refuse by a rule below it, before it was said;
  *   - where facts are unknown or actions fail, the stages never accept or discard what the reading
  *     from top to bottom would not.
  * SALLYPORT_SEED and SALLYPORT_CASES choose other cases than the usual ones.
@@ -49,6 +51,9 @@ struct world {
 	enum policy_known known[FACTS];
 	int64_t value[FACTS];
 	bool act_fails[RULES_MAX];
+	enum policy_class word[FILTERS]; /* UNDECIDED: none */
+	enum sp_stage word_at[FILTERS];  /* or at which it fails */
+	bool word_fails[FILTERS];
 	struct sp_fact_ref refs[FACTS];
 	struct policy_filter filters[FILTERS];
 	struct policy_rule *rules[RULES_MAX];
@@ -59,6 +64,15 @@ static const struct policy_space rcpt_space = { "rcpt", NULL }, other_space = { 
 static const struct sp_fact_decl bool_decl = { .name = "b", .type = SP_BOOL };
 static const struct sp_fact_decl int_decl = { .name = "i", .type = SP_INT };
 static const struct sp_span tags[TAGS] = { { "a", 1 }, { "b", 1 } };
+
+static bool
+always(const void *conf)
+{
+	(void)conf;
+	return true;
+}
+
+static const struct sp_filter deciding = { .name = "deciding", .decides = always };
 
 static void *
 make(size_t size)
@@ -89,8 +103,13 @@ make_facts(struct world *w, bool unknowns)
 		if (unknowns && one_in(4))
 			w->known[i] = POLICY_UNKNOWN;
 	}
-	for (unsigned i = 0; i < FILTERS; i++)
+	for (unsigned i = 0; i < FILTERS; i++) {
 		w->filters[i].on_demand = one_in(2);
+		w->filters[i].module = one_in(2) ? &deciding : NULL;
+		w->word[i] = one_in(2) ? (enum policy_class)(POLICY_DISCARD + below(3)) : POLICY_UNDECIDED;
+		w->word_at[i] = (enum sp_stage)below(SP_STAGES);
+		w->word_fails[i] = unknowns && one_in(4);
+	}
 }
 
 static struct expr *
@@ -192,8 +211,10 @@ make_rule(struct world *w, size_t index, bool last)
 
 	*r = (struct policy_rule){ .index = index, .pinned = -1, .path = "random", .at.line = (unsigned)index + 1 };
 	r->name = span_str(arena_printf(arena, "r%zu", index));
-	r->verb = last || one_in(2) ? (enum rule_verb)below(VERB_REJECT + 1) : (enum rule_verb)below(VERB_FILTER + 1);
-	if (r->verb <= VERB_REJECT)
+	r->verb = last || one_in(2) ? (enum rule_verb)below(VERB_QUARANTINE + 1) : (enum rule_verb)below(VERB_FILTER + 1);
+	if (r->verb == VERB_QUARANTINE)
+		r->reply = make_reply(w, POLICY_ACCEPT);
+	else if (r->verb < VERB_QUARANTINE)
 		r->reply = make_reply(w, (enum policy_class)(POLICY_ACCEPT + (r->verb - VERB_ACCEPT)));
 	else if (r->verb == VERB_ADD_HEADER || r->verb == VERB_LOG)
 		r->arg = make_template(w);
@@ -235,6 +256,8 @@ make_case(struct world *w, bool unknowns)
 
 struct outcome {
 	enum policy_class verdict;
+	bool by_word;           /* of a filter */
+	struct sp_span backend; /* of a quarantine */
 	bool acted[RULES_MAX]; /* its effect took place */
 	bool ran[FILTERS];
 	double score;
@@ -336,6 +359,12 @@ ref_expr(const struct world *w, const struct outcome *o, const struct expr *e)
 	}
 }
 
+static bool
+awaits(const struct world *w, const struct policy_rule *r)
+{
+	return r->verb == VERB_FILTER && w->filters[r->filter].module != NULL;
+}
+
 /* True when the rule could not be carried out. */
 static bool
 ref_act(const struct world *w, struct outcome *o, const struct policy_rule *r)
@@ -364,12 +393,17 @@ ref_judge(const struct world *w)
 		if (r->shadow)
 			continue;
 		t = r->condition == NULL ? YES : ref_expr(w, &o, r->condition);
-		if (t == YES && r->verb > VERB_REJECT)
-			t = ref_act(w, &o, r) ? UNKNOWN : NO;
+		if (t == YES && !rule_is_terminal(r)) {
+			t = ref_act(w, &o, r) || (awaits(w, r) && w->word_fails[r->filter]) ? UNKNOWN : NO;
+			o.by_word = t == NO && awaits(w, r) && w->word[r->filter] != POLICY_UNDECIDED;
+			o.verdict = o.by_word ? w->word[r->filter] : POLICY_UNDECIDED;
+		}
 		if (t == UNKNOWN && r->on_unknown != UNKNOWN_SKIP)
 			o.verdict = r->on_unknown == UNKNOWN_VERDICT ? r->unknown.verdict : w->policy.unknown.verdict;
 		else if (t == YES)
 			o.verdict = r->reply.verdict;
+		if (t == YES && r->verb == VERB_QUARANTINE)
+			o.backend = r->arg_name;
 		if (o.verdict != POLICY_UNDECIDED)
 			break;
 	}
@@ -415,18 +449,45 @@ run_act(void *arg, const struct policy_action *action)
 	return run->failed[r->index] ? SP_TEMPFAIL : SP_OK;
 }
 
+static enum policy_known
+run_said(void *arg, size_t filter, struct policy_said *ret)
+{
+	struct run *run = arg;
+	const struct world *w = run->w;
+
+	if (!run->o.ran[filter] || w->filters[filter].module == NULL)
+		run->fault = "a filter was asked for its word that was not called, or does not decide";
+	if (run->stage < w->word_at[filter])
+		return POLICY_PENDING;
+	if (w->word_fails[filter])
+		return POLICY_UNKNOWN;
+	*ret = (struct policy_said){ .verdict = w->word[filter], .code = 250 };
+	return w->word[filter] == POLICY_UNDECIDED ? POLICY_PENDING : POLICY_KNOWN;
+}
+
+/* Has its filter been called, and does what it has said decide? */
+static bool
+has_said(const struct run *run, const struct policy_rule *r)
+{
+	const struct world *w = run->w;
+
+	if (!awaits(w, r) || !run->o.acted[r->index] || run->stage < w->word_at[r->filter])
+		return false;
+	return w->word_fails[r->filter] ? r->on_unknown != UNKNOWN_SKIP : w->word[r->filter] != POLICY_UNDECIDED;
+}
+
 /* Is it known that an open rule will decide, if only later, since it has to wait itself? */
 static bool
 will_decide(struct run *run, const struct policy_eval *e, const struct policy_rule *r)
 {
-	struct policy_host h = { run_fact, run_act, run };
+	struct policy_host h = { .fact = run_fact, .act = run_act, .said = run_said, .arg = run };
 	struct sp_value v;
 
 	if (r->shadow || r->known > run->stage)
 		return false;
-	if (r->verb <= VERB_REJECT)
+	if (rule_is_terminal(r))
 		return true;
-	if (run->failed[r->index])
+	if (run->failed[r->index] || has_said(run, r))
 		return true;
 	return r->condition != NULL && r->on_unknown != UNKNOWN_SKIP &&
 		eval_expr(e, r->index, r->condition, &h, &v) == POLICY_UNKNOWN;
@@ -442,7 +503,7 @@ check_plan(struct run *run, const struct policy_eval *e, bool unknowns)
 
 		if (policy_eval_trace(e, i).outcome != POLICY_RULE_WAITS)
 			continue;
-		if (!unknowns && r->fires <= run->stage)
+		if (!unknowns && r->fires <= run->stage && !(awaits(run->w, r) && run->o.acted[i]))
 			run->fault = "a rule is open at the stage at which it fires by the plan";
 		if (r->reads_rcpt && !p->reads_rcpt && run->stage >= SP_RCPT)
 			run->fault = "a rule of one recipient is open after RCPT, against reads_rcpt";
@@ -454,7 +515,7 @@ check_plan(struct run *run, const struct policy_eval *e, bool unknowns)
 static void
 run_policy(struct run *run, enum sp_stage first, bool unknowns)
 {
-	struct policy_host h = { run_fact, run_act, run };
+	struct policy_host h = { .fact = run_fact, .act = run_act, .said = run_said, .arg = run };
 	struct policy_eval *e = policy_eval_new(&run->w->policy, arena);
 	struct policy_verdict v = { 0 };
 
@@ -465,6 +526,7 @@ run_policy(struct run *run, enum sp_stage first, bool unknowns)
 			check_plan(run, e, unknowns);
 	}
 	run->o.verdict = v.verdict;
+	run->o.backend = v.backend;
 	run->o.score = policy_eval_score(e);
 }
 
@@ -483,6 +545,12 @@ lets_pass(enum policy_class c)
 	return c == POLICY_ACCEPT || c == POLICY_DISCARD;
 }
 
+static bool
+same_verdict(const struct outcome *a, const struct outcome *b)
+{
+	return a->verdict == b->verdict && span_eq(a->backend, b->backend);
+}
+
 static const char *
 judge(const struct world *w, bool unknowns)
 {
@@ -493,11 +561,11 @@ judge(const struct world *w, bool unknowns)
 	run_policy(&staged, SP_CONNECT, unknowns);
 	if (end.fault != NULL || staged.fault != NULL)
 		return end.fault != NULL ? end.fault : staged.fault;
-	if (end.o.verdict != ref.verdict || !same_effects(w, &end.o, &ref))
+	if (!same_verdict(&end.o, &ref) || !same_effects(w, &end.o, &ref))
 		return "the evaluation at the end is not what the file says";
-	if (lets_pass(staged.o.verdict) && staged.o.verdict != ref.verdict)
+	if (lets_pass(staged.o.verdict) && !same_verdict(&staged.o, &ref))
 		return "the stages let pass what the file holds up";
-	if (!unknowns && staged.o.verdict != ref.verdict)
+	if (!unknowns && !ref.by_word && !same_verdict(&staged.o, &ref))
 		return "the stages give another verdict";
 	/* where unknown facts are accepted by default, effects below may have come first */
 	if (unknowns && w->policy.unknown.verdict == POLICY_ACCEPT)
@@ -516,8 +584,10 @@ print_case(const struct world *w)
 	for (unsigned i = 0; i < FACTS; i++)
 		buf_printf(&text, "fact %s stage %d state %d value %d filter %d\n", w->refs[i].text.ptr, w->refs[i].stage,
 			w->known[i], (int)w->value[i], w->refs[i].filter);
-	buf_printf(&text, "on demand: %d %d; file's default %d\n", w->filters[0].on_demand, w->filters[1].on_demand,
-		w->policy.unknown.verdict);
+	for (unsigned i = 0; i < FILTERS; i++)
+		buf_printf(&text, "filter %u: on demand %d, decides %d: word %d at %d, fails %d\n", i, w->filters[i].on_demand,
+			w->filters[i].module != NULL, w->word[i], w->word_at[i], w->word_fails[i]);
+	buf_printf(&text, "file's default %d\n", w->policy.unknown.verdict);
 	for (size_t i = 0; i < w->policy.rule_count; i++) {
 		const struct policy_rule *r = w->rules[i];
 

@@ -1,0 +1,4 @@
+/* decider.c - see decider.h. */
+#include "decider.h"
+
+SP_FILTER(decider) = { DECIDER("decider") };
