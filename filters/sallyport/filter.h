@@ -381,12 +381,14 @@ struct sp_host {
 	enum sp_status (*fact_named)(struct sp_ctx *, const char *name, struct sp_value *ret);
 
 	/* The draft: the message as filters above this one, and this one, have left it; in on_eom only.  index counts its
-	 * fields from 0 at the top. A field is "Name: value", folded by CRLF, without the last CRLF. */
+	 * fields from 0 at the top. A field is "Name: value", folded by CRLF, without the last CRLF, and is written as given.
+	 * To insert one past the last is to insert it at the end. */
 	enum sp_status (*draft_get)(struct sp_ctx *, size_t index, struct sp_header *ret); /* SP_NONE past the last */
 	enum sp_status (*draft_insert)(struct sp_ctx *, size_t before, struct sp_span field);
 	enum sp_status (*draft_replace)(struct sp_ctx *, size_t index, struct sp_span field);
 	enum sp_status (*draft_remove)(struct sp_ctx *, size_t index);
-	enum sp_status (*draft_body)(struct sp_ctx *, int64_t offset, struct sp_span *ret); /* as body_get() */
+	/* As body_get(), as filters above this one have left it: what this one writes meanwhile is not seen */
+	enum sp_status (*draft_body)(struct sp_ctx *, int64_t offset, struct sp_span *ret);
 	/* The envelope as edited so far; recipients in the order of RCPT, then those added. SP_NONE past the last */
 	enum sp_status (*draft_sender)(struct sp_ctx *, struct sp_mail *ret);
 	enum sp_status (*draft_rcpt)(struct sp_ctx *, size_t index, struct sp_rcpt *ret);
@@ -397,7 +399,8 @@ struct sp_host {
 	enum sp_status (*rcpt_delete)(struct sp_ctx *, struct sp_span address);
 
 	/* Connections that outlive a session, within one worker.  keep: it is no session's any more, and stays open until
-	 * conn_close(); take: it serves this session; idle: nothing waits to be read from it, and it is open */
+	 * conn_close(); take: it serves this session, and is closed with it unless it is kept again; idle: nothing waits to be
+	 * read from it, and it is open.  Closed while another session reads or writes it, it is SP_GONE there, and is no more. */
 	void (*conn_keep)(struct sp_conn *);
 	void (*conn_take)(struct sp_ctx *, struct sp_conn *);
 	bool (*conn_idle)(const struct sp_conn *);

@@ -329,6 +329,7 @@ apply(struct apply *a, struct sp_span trace, int64_t *ret_from)
 		st = find_from(a, ret_from);
 	if (st != SP_OK)
 		return st;
+	envelope_note(a->in, &a->tx->edit_note);
 	write_head(a);
 	return buf_status(&a->tx->head);
 }

@@ -87,6 +87,7 @@ edits_drop(struct transaction *tx, const struct use *by)
 		f->dropped = f->dropped || f->by == by;
 	draft_drop(&tx->edits.draft, by);
 	newbody_drop(&tx->edits, by);
+	envelope_drop(&tx->envelope, by);
 }
 
 void

@@ -2,7 +2,7 @@
  * host.c - the services that filter modules get.
  *
  * Memory handed out is the transaction's, or the session's before MAIL.  Whatever waits ends at the hook's deadline at the
- * latest.  A connection is closed with the filter's session if the filter has not done so.
+ * latest.  A connection is closed with the filter's session if the filter has neither done so nor kept it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -217,6 +217,31 @@ connect_host(struct inspect *i, struct net_endpoint *e, int64_t deadline, struct
 	return st;
 }
 
+static void
+service_conn_keep(struct sp_conn *conn)
+{
+	struct sp_conn **at;
+
+	if (conn->by == NULL)
+		return;
+	at = &conn->by->in->conns;
+	while (*at != conn)
+		at = &(*at)->next;
+	*at = conn->next;
+	conn->by = NULL;
+}
+
+static void
+service_conn_take(struct sp_ctx *ctx, struct sp_conn *conn)
+{
+	struct use *u = use_of(ctx);
+
+	service_conn_keep(conn);
+	conn->by = u;
+	conn->next = u->in->conns;
+	u->in->conns = conn;
+}
+
 static enum sp_status
 service_connect(struct sp_ctx *ctx, const char *endpoint, int64_t timeout_ms, struct sp_conn **ret)
 {
@@ -237,26 +262,50 @@ service_connect(struct sp_ctx *ctx, const char *endpoint, int64_t timeout_ms, st
 		stream_free(&stream);
 		return SP_SYSTEM;
 	}
-	*conn = (struct sp_conn){ .by = u, .stream = stream, .next = u->in->conns };
-	u->in->conns = conn;
+	conn->stream = stream;
+	service_conn_take(ctx, conn);
 	*ret = conn;
 	return SP_OK;
+}
+
+/* Whose a connection is says how long one may wait for it; nobody's: as long as the caller says. */
+static int64_t
+conn_deadline(const struct sp_conn *conn, int64_t timeout_ms)
+{
+	return conn->by != NULL ? deadline_in(conn->by->in, timeout_ms) : rt_deadline(timeout_ms > 0 ? timeout_ms : 0);
+}
+
+/* Somebody may wait for a connection that another closes: then it is his to free, once he has been woken. */
+static enum sp_status
+conn_leave(struct sp_conn *conn, enum sp_status st)
+{
+	if (--conn->busy > 0 || !conn->closed)
+		return conn->closed ? SP_GONE : st;
+	stream_free(&conn->stream);
+	free(conn);
+	return SP_GONE;
+}
+
+static enum sp_status
+fill(struct sp_conn *conn, int64_t deadline)
+{
+	enum sp_status st = SP_OK;
+
+	conn->busy++;
+	while (st == SP_OK && !conn->closed && stream_input(conn->stream).len == 0)
+		st = stream_fill(conn->stream, deadline);
+	return conn_leave(conn, st);
 }
 
 static enum sp_status
 service_conn_read(struct sp_conn *conn, void *to, size_t max, int64_t timeout_ms, size_t *ret)
 {
-	int64_t deadline = deadline_in(conn->by->in, timeout_ms);
-	struct sp_span in = stream_input(conn->stream);
+	enum sp_status st = fill(conn, conn_deadline(conn, timeout_ms));
+	struct sp_span in;
 
-	while (in.len == 0) {
-		enum sp_status st = stream_fill(conn->stream, deadline);
-
-		if (st != SP_OK)
-			return st;
-		in = stream_input(conn->stream);
-	}
-	in = span_head(in, max);
+	if (st != SP_OK)
+		return st;
+	in = span_head(stream_input(conn->stream), max);
 	if (in.len > 0)
 		memcpy(to, in.ptr, in.len);
 	stream_consume(conn->stream, in.len);
@@ -267,26 +316,38 @@ service_conn_read(struct sp_conn *conn, void *to, size_t max, int64_t timeout_ms
 static enum sp_status
 service_conn_write(struct sp_conn *conn, struct sp_span bytes, int64_t timeout_ms)
 {
-	int64_t deadline = deadline_in(conn->by->in, timeout_ms);
-	enum sp_status st = stream_write(conn->stream, bytes, deadline);
+	int64_t deadline = conn_deadline(conn, timeout_ms);
+	enum sp_status st;
 
-	return st == SP_OK ? stream_flush(conn->stream, deadline) : st;
+	conn->busy++;
+	st = stream_write(conn->stream, bytes, deadline);
+	if (st == SP_OK && !conn->closed)
+		st = stream_flush(conn->stream, deadline);
+	return conn_leave(conn, st);
+}
+
+static bool
+service_conn_idle(const struct sp_conn *conn)
+{
+	return stream_quiet(conn->stream);
 }
 
 static void
 service_conn_close(struct sp_conn **conn)
 {
-	struct sp_conn **at;
+	struct sp_conn *c = *conn;
 
-	if (*conn == NULL)
+	if (c == NULL)
 		return;
-	at = &(*conn)->by->in->conns;
-	while (*at != *conn)
-		at = &(*at)->next;
-	*at = (*conn)->next;
-	stream_free(&(*conn)->stream);
-	free(*conn);
 	*conn = NULL;
+	service_conn_keep(c);
+	if (c->busy > 0) {
+		c->closed = true;
+		shutdown(stream_fd(c->stream), SHUT_RDWR);
+		return;
+	}
+	stream_free(&c->stream);
+	free(c);
 }
 
 void
@@ -301,6 +362,28 @@ host_close_conns(struct inspect *i, const struct use *by)
 			service_conn_close(&conn);
 		conn = next;
 	}
+}
+
+/* ---- events ------------------------------------------------------------------------------------------------------ */
+
+/* The module's memory is ours to use, as the loop's kind of event. */
+_Static_assert(sizeof(struct sp_event) == sizeof(struct rt_event) && sizeof(void *) == sizeof(struct rt_waiter *) &&
+	offsetof(struct sp_event, first) == offsetof(struct rt_event, first) &&
+	offsetof(struct sp_event, last) == offsetof(struct rt_event, last), "an event is two pointers");
+
+static enum sp_status
+service_event_wait(struct sp_ctx *ctx, struct sp_event *event, int64_t timeout_ms)
+{
+	return rt_event_wait((struct rt_event *)event, deadline_in(use_of(ctx)->in, timeout_ms));
+}
+
+static void
+service_event_wake(struct sp_event *event, bool all)
+{
+	if (all)
+		rt_event_wake_all((struct rt_event *)event);
+	else
+		rt_event_wake_one((struct rt_event *)event);
 }
 
 /* ---- the message and its edits ---------------------------------------------------------------------------------- */
@@ -366,6 +449,9 @@ const struct sp_host inspect_host = {
 	.header_insert = edits_insert,
 	.header_replace = edits_replace,
 	.header_remove = edits_remove,
+	.sender_replace = envelope_sender_replace,
+	.rcpt_add = envelope_rcpt_add,
+	.rcpt_remove = envelope_delete,
 	.body_replace = newbody_write,
 	.header_get = service_header_get,
 	.body_get = service_body_get,
@@ -381,6 +467,16 @@ const struct sp_host inspect_host = {
 	.draft_replace = draft_replace,
 	.draft_remove = draft_remove,
 	.draft_body = content_draft_body,
+	.draft_sender = envelope_get_sender,
+	.draft_rcpt = envelope_get_rcpt,
+	.sender_change = envelope_sender,
+	.rcpt_insert = envelope_insert,
+	.rcpt_delete = envelope_delete,
+	.conn_keep = service_conn_keep,
+	.conn_take = service_conn_take,
+	.conn_idle = service_conn_idle,
+	.event_wait = service_event_wait,
+	.event_wake = service_event_wake,
 	.refuse = said_refuse,
 	.fact_wanted = slots_wanted,
 	.fact_named = facts_named,

@@ -59,6 +59,7 @@ struct recipient {
 	struct target target; /* eval only when recipients are walked one by one */
 	struct address address;
 	struct sp_span domain; /* folded */
+	struct sp_span params; /* of RCPT, as sent */
 	size_t index;
 	struct slot *slots; /* facts of stage RCPT; null: none is read */
 	const struct policy_said **words; /* by filter: what they have said of him; null: nothing */
@@ -99,11 +100,13 @@ struct use {
 	} word; /* what it has said; null: nothing */
 };
 
-/* A connection of a module's; the heap's, closed with the session at the latest. */
+/* A connection of a module's; the heap's, closed with the session at the latest, unless the module keeps it. */
 struct sp_conn {
-	struct use *by;
+	struct use *by; /* null: it is kept */
 	struct stream *stream;
-	struct sp_conn *next;
+	struct sp_conn *next; /* of the same session */
+	unsigned busy; /* so many are reading or writing */
+	bool closed;   /* meanwhile: the last of them frees it */
 };
 
 /* ---- edits -------------------------------------------------------------------------------- */
@@ -169,6 +172,35 @@ struct edits {
 	enum sp_status fault;     /* one whose filter there was no memory to note */
 };
 
+/* ---- the envelope ------------------------------------------------------------------------- */
+
+/* What one filter has made of the sender or of a recipient. */
+struct envelope_edit {
+	struct envelope_edit *before;
+	const struct use *by;
+	bool dropped; /* its filter has left */
+	bool removes;
+	struct address address; /* of the sender */
+	struct sp_span params;  /* "": those that were there stay */
+};
+
+struct envelope_rcpt {
+	struct envelope_rcpt *next;
+	struct address address;
+	struct sp_span domain; /* folded */
+	const struct recipient *came; /* null: a filter has added him */
+	struct envelope_edit *last;   /* the latest counts whose filter has not failed */
+};
+
+struct envelope {
+	bool begun;
+	struct envelope_rcpt *first, **end;
+	struct envelope_edit *sender;
+	size_t added;
+	const struct envelope_rcpt *at; /* where the next search may begin; null: at the first */
+	size_t at_index;
+};
+
 /* ---- authentication results ----------------------------------------------------------------- */
 
 struct result {
@@ -220,6 +252,7 @@ struct transaction {
 
 	struct result *results;
 	struct edits edits;
+	struct envelope envelope;
 	struct completion *completions;
 	struct buf head, edit_note;
 	struct final *final;    /* while on_final runs: nothing can be edited but on top */
@@ -425,6 +458,22 @@ struct new_body *newbody_seen(const struct edits *e, const struct use *by);
 enum sp_status newbody_seal(struct new_body *b);
 void newbody_drop(struct edits *e, const struct use *by);
 void newbody_fini(struct edits *e);
+
+/* ---- envelope.c ------------------------------------------------------------------------------ */
+
+/* sp_host.sender_change, rcpt_insert, rcpt_delete, draft_sender, draft_rcpt; sender_replace, rcpt_add */
+enum sp_status envelope_sender(struct sp_ctx *ctx, struct sp_span address, struct sp_span params);
+enum sp_status envelope_insert(struct sp_ctx *ctx, struct sp_span address, struct sp_span params);
+enum sp_status envelope_delete(struct sp_ctx *ctx, struct sp_span address);
+enum sp_status envelope_get_sender(struct sp_ctx *ctx, struct sp_mail *ret);
+enum sp_status envelope_get_rcpt(struct sp_ctx *ctx, size_t index, struct sp_rcpt *ret);
+enum sp_status envelope_sender_replace(struct sp_ctx *ctx, struct sp_span address);
+enum sp_status envelope_rcpt_add(struct sp_ctx *ctx, struct sp_span address);
+void envelope_drop(struct envelope *v, const struct use *by);
+/* For the log line: "~sender,+rcpt*2,-rcpt". */
+void envelope_note(const struct inspect *i, struct buf *to);
+/* Have filters left nobody to send it to? */
+bool envelope_is_empty(const struct inspect *i);
 
 /* ---- results.c ------------------------------------------------------------------------------- */
 

@@ -105,4 +105,6 @@ inspect_notes(const struct inspect *i, const struct inspect_notes *to)
 	}
 	if (to->edits != NULL && i->tx != NULL && i->tx->edit_note.len > 0)
 		add(to->edits, buf_span(&i->tx->edit_note));
+	else if (to->edits != NULL && i->tx != NULL && i->tx->verdict.verdict == POLICY_ACCEPT && envelope_is_empty(i))
+		envelope_note(i, to->edits);
 }

@@ -349,7 +349,7 @@ bad_body_end(struct sp_ctx *ctx)
 static enum sp_status
 bad_sender(struct sp_ctx *ctx)
 {
-	assert_int_equal(ctx->host->sender_replace(ctx, SPAN_LIT("x@y.example")), SP_INVALID);
+	assert_int_equal(ctx->host->sender_replace(ctx, SPAN_LIT("x@y..example")), SP_INVALID);
 	return SP_OK;
 }
 

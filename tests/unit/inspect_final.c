@@ -321,7 +321,7 @@ only_on_top(void **state)
 {
 	static const char *const logs[] = { "on_final may only insert on top", "on_final may only insert on top",
 		"on_final may only insert on top", "on_final may only insert on top", "on_final may only insert on top",
-		"sender and recipients cannot be changed", "a header field that may not be written",
+		"the envelope can be changed in on_eom only", "a header field that may not be written",
 		"a header field that may not be written" };
 
 	(void)state;
