@@ -4,6 +4,7 @@ A way is a mail server, or the gateway before one.  On each the milter is the sa
 field and octet by octet, less the trace fields that the servers on that way put on top, which are dropped by name.
 """
 import contextlib
+import copy
 import os
 import re
 import shutil
@@ -283,6 +284,15 @@ class Mail:
             kept.append(b"@" if by else whole)
         self.fields = kept
 
+    def octets(self):
+        """As it was before any server put its trace on top, with CRLF."""
+        return re.sub(rb"\r?\n", b"\r\n", b"".join(f for f in self.fields if f != b"@") + self.body)
+
+    def masked(self, mask):
+        other = copy.copy(self)
+        other.fields = [mask(f) for f in self.fields]
+        return other
+
     def case(self):
         """The number that the harness gave it."""
         found = [f for f in self.fields if f.lower().startswith(b"x-case:")]
@@ -387,3 +397,12 @@ def told(replies):
 
 def packages(folder):
     return kit.Packages(os.environ.get("SALLYPORT_PEERS") or os.path.join(folder, "packages"))
+
+
+@contextlib.contextmanager
+def together(milters):
+    """All of them, each waited for."""
+    with contextlib.ExitStack() as stack:
+        for milter in milters:
+            stack.callback(milter.stop)
+        yield [stack.enter_context(milter) for milter in milters]
