@@ -85,3 +85,12 @@ policy_routes_to(const struct policy *p, struct sp_span backend)
 	}
 	return false;
 }
+
+bool
+policy_chooses(const struct policy *p, struct sp_span backend)
+{
+	for (size_t i = 0; i < p->rule_count; i++)
+		if (p->rules[i]->verb == VERB_BACKEND && !p->rules[i]->shadow && span_eq(p->rules[i]->arg_name, backend))
+			return true;
+	return false;
+}

@@ -206,8 +206,9 @@ struct policy_place policy_rule_place(const struct policy_rule *r);
 bool policy_rule_shadow(const struct policy_rule *r);
 size_t policy_rule_count(const struct policy *p);
 const struct policy_rule *policy_rule(const struct policy *p, size_t index);
-/* Can a rule "backend NAME" send mail there? */
+/* Can a rule send mail there, by "backend NAME" or "quarantine NAME"? And by the first, which chooses for a recipient? */
 bool policy_routes_to(const struct policy *p, struct sp_span backend);
+bool policy_chooses(const struct policy *p, struct sp_span backend);
 /* Does any rule that is decided after RCPT read a fact of one recipient? Else one walk serves all. */
 bool policy_reads_rcpt(const struct policy *p);
 

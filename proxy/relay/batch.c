@@ -148,6 +148,7 @@ batch_reply(struct relay *r, enum verb verb, struct rcpt *rcpt, int64_t limit_ms
 	r->mail_answered = true;
 	r->open = class == 2;
 	r->failed = !r->open;
+	r->facts.sender_refused = r->failed;
 	return FAULT_NONE;
 }
 

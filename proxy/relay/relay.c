@@ -126,6 +126,12 @@ relay_begin(struct relay *r, const struct relay_envelope *e, int64_t deadline_ms
 }
 
 void
+relay_limit(struct relay *r, int64_t deadline_ms)
+{
+	r->deadline_ms = deadline_ms;
+}
+
+void
 relay_abort(struct relay *r)
 {
 	r->first = NULL;

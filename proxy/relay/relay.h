@@ -154,6 +154,8 @@ bool relay_need(struct relay *r, uint32_t needs);
  * A reused connection that turns out dead before any reply is replaced once.  params: " NOTIFY=NEVER", as they are to be
  * written; "": none. */
 void relay_rcpt(struct relay *r, struct sp_span address, struct sp_span params, struct relay_reply *ret);
+/* From now on the transaction's waits end by this instead. */
+void relay_limit(struct relay *r, int64_t deadline_ms);
 /* While the client uploads: sends NOOP when the connection has been idle for long (default 60 s), so that it lives.
  * If it has gone, that is noted, and relay_send() replays the envelope once: all verdicts in the same class, else 451. */
 void relay_tick(struct relay *r);
@@ -191,6 +193,7 @@ struct relay_facts {
 	bool replayed;
 	bool chunked;            /* the message went by BDAT */
 	bool completed;          /* it got the CRLF that it lacked */
+	bool sender_refused;     /* the backend has refused MAIL */
 	bool partly;             /* of several recipients some have the message, and the client was told that it is not taken */
 	const char *fault;       /* what went wrong, one word; or null: refused timeout closed garbage 421 desync limit dns
 	                          * noroute greeting extension replay commit spool disk local tls introduce */

@@ -113,6 +113,8 @@ log_backend(const struct session *s)
 {
 	const struct relay_facts *f = s->tx->relay_begun ? relay_facts(s->relay) : NULL;
 
+	if (s->tx->quarantine.len > 0)
+		log_text("quarantine", s->tx->quarantine);
 	log_text("backend", f != NULL ? span_str(f->peer) : SPAN_LIT(""));
 	log_text("qid", f != NULL ? f->queue_id : SPAN_LIT(""));
 	if (f == NULL)

@@ -229,25 +229,43 @@ note_accepted(struct session *s, struct sp_span address)
 		tx->rcpts = span_str(text);
 }
 
-static const char *
-body_word(const struct command_path *mail)
+const char *
+envelope_body(const struct command_path *mail)
 {
 	return !mail->body_given ? NULL : mail->body_binary ? "BINARYMIME" : mail->body_8bit ? "8BITMIME" : "7BIT";
+}
+
+struct relay_envelope
+envelope_came(const struct session *s)
+{
+	const struct transaction *tx = s->tx;
+
+	return (struct relay_envelope){ .sender = tx->mail.address.text, .size = tx->mail.size, .params = tx->mail.params,
+		.body = envelope_body(&tx->mail), .ident = span_str(tx->id), .needs = tx->mail.needs,
+		.each = tx->mail.prdr };
+}
+
+int64_t
+envelope_deadline(void)
+{
+	return rt_deadline(TX_BUDGET_MS);
+}
+
+bool
+envelope_begin(struct session *s, const struct relay_envelope *e, int64_t deadline_ms)
+{
+	if (session_relay(s) == NULL || !client_tell(s, s->relay) || relay_begin(s->relay, e, deadline_ms) != SP_OK)
+		return false;
+	s->tx->relay_begun = true;
+	return true;
 }
 
 static bool
 begin_relay(struct session *s)
 {
-	struct transaction *tx = s->tx;
-	struct relay_envelope e = { .sender = tx->mail.address.text, .size = tx->mail.size, .params = tx->mail.params,
-		.body = body_word(&tx->mail), .ident = span_str(tx->id), .needs = tx->mail.needs,
-		.each = tx->mail.prdr };
+	struct relay_envelope e = envelope_came(s);
 
-	if (session_relay(s) == NULL || !client_tell(s, s->relay) ||
-		relay_begin(s->relay, &e, rt_deadline(TX_BUDGET_MS)) != SP_OK)
-		return false;
-	tx->relay_begun = true;
-	return true;
+	return envelope_begin(s, &e, envelope_deadline());
 }
 
 static bool
@@ -256,19 +274,19 @@ hold_rcpt(struct session *s, struct sp_span address, struct sp_span params)
 	struct transaction *tx = s->tx;
 	struct held_rcpt *held = tx->held;
 
-	if ((tx->held_count & (tx->held_count + 1)) == 0) { /* room for 1, 3, 7, ... */
-		held = arena_alloc(tx->arena, (2 * tx->held_count + 1) * sizeof(*held));
+	if (tx->held_count == tx->held_room) {
+		held = arena_alloc(tx->arena, (2 * tx->held_room + 1) * sizeof(*held));
 		if (held == NULL)
 			return false;
 		if (tx->held_count > 0)
 			memcpy(held, tx->held, tx->held_count * sizeof(*held));
 		tx->held = held;
+		tx->held_room = 2 * tx->held_room + 1;
 	}
-	held[tx->held_count] = (struct held_rcpt){ arena_copy(tx->arena, address), params };
+	held[tx->held_count] = (struct held_rcpt){ arena_copy(tx->arena, address), params, tx->rcpt->needs, true };
 	if (held[tx->held_count].address.ptr == NULL)
 		return false;
 	tx->held_count++;
-	tx->mail.needs |= tx->rcpt->needs;
 	return true;
 }
 
@@ -278,17 +296,18 @@ ask_backend(struct session *s, struct sp_span address, struct relay_reply *ret)
 	struct sp_span params = parameter_text(s->tx->arena, s->tx->rcpt->params, false);
 
 	*ret = (struct relay_reply){ .code = 451, .enhanced = "4.3.0", .text = SPAN_LIT("out of memory, try again later") };
-	if (params.ptr == NULL)
+	if (params.ptr == NULL || !hold_rcpt(s, address, params))
 		return;
 	if (s->config->relay_late) {
-		if (hold_rcpt(s, address, params))
-			*ret = (struct relay_reply){ .code = 250, .enhanced = "2.1.5", .text = SPAN_LIT("ok") };
+		*ret = (struct relay_reply){ .code = 250, .enhanced = "2.1.5", .text = SPAN_LIT("ok") };
 	} else if (s->tx->relay_begun || begin_relay(s)) {
 		if (relay_need(s->relay, s->tx->rcpt->needs))
 			relay_rcpt(s->relay, address, params, ret);
 		else
 			ret->text = SPAN_LIT("mail server no longer offers what this recipient needs, try again later");
 	}
+	if (reply_class(ret->code) != 2)
+		s->tx->held_count--;
 }
 
 static void
@@ -367,31 +386,6 @@ session_rcpt(struct session *s, const struct command *c)
 
 /* ---- the end -------------------------------------------------------------------------------- */
 
-/* Recipients that were held back go out now; SMTP has one reply left, so the strictest refusal speaks for all. */
-bool
-envelope_relay_late(struct session *s)
-{
-	struct relay_reply worst = { 0 };
-
-	for (size_t i = 0; i < s->tx->held_count; i++) {
-		struct relay_reply reply;
-
-		if (i == 0 && !begin_relay(s)) {
-			transaction_reply(s, 451, "4.3.0", SPAN_LIT("out of memory, try again later"), "limit");
-			return false;
-		}
-		relay_rcpt(s->relay, s->tx->held[i].address, s->tx->held[i].params, &reply);
-		if (reply_class(reply.code) != 2 && reply_class(reply.code) > reply_class(worst.code)) {
-			worst = reply;
-			worst.text = arena_copy(s->tx->arena, reply.text);
-		}
-	}
-	if (worst.code == 0)
-		return true;
-	transaction_reply(s, worst.code, worst.enhanced, worst.text, "backend");
-	return false;
-}
-
 void
 transaction_end(struct session *s)
 {
@@ -405,6 +399,7 @@ transaction_end(struct session *s)
 	upload_end(s);
 	if (s->tx->relay_begun)
 		relay_abort(s->relay);
+	session_quarantine_end(s);
 	inspect_reset(s->inspect);
 	arena = s->tx->arena; /* tx itself lives in it */
 	s->tx = NULL;

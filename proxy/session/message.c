@@ -109,7 +109,7 @@ upload_deliver(struct upload *u)
 	m.spool = out.body != NULL ? out.body : u->spool;
 	m.from = out.from;
 	m.unended = u->chunks.whole && !u->chunks.ended && out.body == NULL && out.from < spool_size(u->spool);
-	if (s->config->relay_late && !envelope_relay_late(s))
+	if (!replay_envelope(s))
 		return;
 	outcome = relay_send(s->relay, &m, &reply);
 	s->past_dot = false;

@@ -8,6 +8,7 @@
  */
 #include "proxy/session/session_priv.h"
 
+#include "policy/kit/must.h"
 #include "policy/kit/span.h"
 #include "proxy/session/log.h"
 
@@ -60,7 +61,8 @@ spared(const struct session *s, size_t route)
 	return text == NULL ? (struct command_error){ 0, NULL, NULL } : (struct command_error){ 451, "4.3.2", text };
 }
 
-/* Can mail of this listener go there? */
+/* Can mail of this listener be meant for it?  A place for quarantine need not offer what others do: what it lacks shows when a
+ * message is to go there. */
 static bool
 may_go(const struct session *s, size_t route)
 {
@@ -68,7 +70,7 @@ may_go(const struct session *s, size_t route)
 	const struct policy_block *b = c->routes[route]->block;
 
 	return route == c->route || policy_setting_given(b, "for") ||
-		policy_routes_to(c->policy, policy_block_name(b));
+		policy_chooses(c->policy, policy_block_name(b));
 }
 
 struct command_error
@@ -117,6 +119,42 @@ struct relay *
 session_relay(struct session *s)
 {
 	return relay_to(s, s->tx->route);
+}
+
+struct command_error
+session_quarantine(struct session *s, struct sp_span backend)
+{
+	struct transaction *tx = s->tx;
+	size_t route = 0;
+	struct command_error e;
+
+	while (route < s->config->route_count && !span_eq(policy_block_name(s->config->routes[route]->block), backend))
+		route++;
+	MUST(route < s->config->route_count);
+	tx->quarantine = backend;
+	if (tx->routed && route == tx->route)
+		return (struct command_error){ 0, NULL, NULL };
+	if (tx->relay_begun)
+		relay_abort(s->relay);
+	tx->relay_begun = false;
+	e = spared(s, route);
+	if (e.code != 0)
+		return e;
+	tx->aside = s->relay; /* it may be the one that the client has logged in on */
+	tx->aside_route = s->relay_route;
+	s->relay = NULL;
+	tx->route = route;
+	return e;
+}
+
+void
+session_quarantine_end(struct session *s)
+{
+	if (s->tx->aside == NULL)
+		return;
+	relay_free(&s->relay);
+	s->relay = s->tx->aside;
+	s->relay_route = s->tx->aside_route;
 }
 
 bool

@@ -13,6 +13,7 @@
  *   envelope.c   MAIL and RCPT
  *   naming.c     our name, and the banner
  *   prdr.c       a reply for each recipient
+ *   replay.c     the envelope as it goes on, once the verdict has fallen
  *   relaying.c   who may relay
  *   routing.c    which backend a recipient goes to
  *   client.c     who the client is, and what the backend is told of it
@@ -43,6 +44,8 @@ enum { SESSION_LINE = 2048, SESSION_TXID = 11 };
 
 struct held_rcpt {
 	struct sp_span address, params; /* of the transaction's arena */
+	uint32_t needs;                 /* EXT_BIT() of what the backend must offer for it */
+	bool came;                      /* by RCPT; else a filter has added it */
 };
 
 /* What a transaction has come to; born at MAIL, logged and gone at its end, whichever way. */
@@ -54,11 +57,14 @@ struct transaction {
 	size_t accepted, refused;  /* recipients */
 	size_t postponed;          /* of the refused: those whose turn comes in another transaction */
 	const struct command_path *rcpt; /* the RCPT that is being decided, else null */
-	struct held_rcpt *held;    /* recipients that "relay late" holds back */
-	size_t held_count;
+	struct held_rcpt *held;    /* recipients that were taken, in their order; with "relay late" the backend has not seen them */
+	size_t held_count, held_room;
 	bool relay_begun;
 	bool routed;               /* route says where its recipients go: an index of config->routes */
 	size_t route;
+	struct sp_span quarantine; /* the backend that the message went to instead; "": none */
+	struct relay *aside;       /* the session's own relay meanwhile, and whose it is */
+	size_t aside_route;
 	int64_t begin_ns, dot_ns, done_ns; /* rt_now_ns(); MAIL, the client's dot, the reply */
 	int64_t dot_ms;            /* rt_now_ms() of the client's dot */
 	int64_t octets;
@@ -263,8 +269,19 @@ void session_reply_verdict(struct session *s, const struct policy_verdict *v);
 bool verdict_stops(const struct session *s, const struct policy_verdict *v);
 /* Replies code and text, adds the transaction's id, and notes who decided. */
 void transaction_reply(struct session *s, int code, const char *enhanced, struct sp_span text, const char *by);
-/* The recipients that relay late held back go to the backend now; false: a reply has been given. */
-bool envelope_relay_late(struct session *s);
+/* The envelope of the transaction as the client has given it, but for its recipients. */
+struct relay_envelope envelope_came(const struct session *s);
+/* BODY= as it is said; null: not given. */
+const char *envelope_body(const struct command_path *mail);
+/* Begins a transaction with the backend that it is routed to. False: no memory. */
+bool envelope_begin(struct session *s, const struct relay_envelope *e, int64_t deadline_ms);
+/* For all that a transaction may take. */
+int64_t envelope_deadline(void);
+
+/* ---- replay.c ---- */
+/* After the verdict: says to the backend what it has not heard yet of the envelope that the message goes with.  False: a reply has
+ * been given. */
+bool replay_envelope(struct session *s);
 
 /* ---- naming.c ---- */
 const char *session_hostname(const struct session *s);
@@ -291,6 +308,10 @@ struct command_error session_route(struct session *s, const struct address *rcpt
 struct command_error session_backend_spared(const struct session *s);
 /* The relay to that backend, made if need be; null: no memory. */
 struct relay *session_relay(struct session *s);
+/* The verdict sends the message there instead; the session's own relay waits aside. code 0: so be it; else what is in the way. */
+struct command_error session_quarantine(struct session *s, struct sp_span backend);
+/* At the end of the transaction: the relay comes back. */
+void session_quarantine_end(struct session *s);
 /* Makes s->relay the one to the listener's own backend, which is told of the client; false: no memory. */
 bool session_relay_own(struct session *s);
 /* After relay_send(): where recipients were answered one by one and not alike, notes it and logs each of them. */
