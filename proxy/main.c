@@ -8,6 +8,7 @@
 
 static const struct cmd *const commands[] = {
 	&cmd_run, &cmd_proxy, &cmd_check, &cmd_explain, &cmd_test, &cmd_plan, &cmd_facts, &cmd_fmt,
+	&cmd_milter_probe,
 };
 enum { COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 
@@ -16,8 +17,8 @@ usage(FILE *to)
 {
 	fprintf(to, "usage: sallyport COMMAND [option ...] [argument ...]\n\n");
 	for (size_t i = 0; i < COMMANDS; i++)
-		fprintf(to, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
-	fprintf(to, "  %-8s %s\n  %-8s %s\n\n", "help", "this text, or \"help COMMAND\"", "version", "print the version");
+		fprintf(to, "  %-12s %s\n", commands[i]->name, commands[i]->summary);
+	fprintf(to, "  %-12s %s\n  %-12s %s\n\n", "help", "this text, or \"help COMMAND\"", "version", "print the version");
 	fprintf(to, "Try it:  sallyport proxy --listen 127.0.0.1:2525 --to 127.0.0.1:25\n"
 		    "Manual:  sallyport(8), sallyport.policy(5), sallyport-filter(3)\n");
 }

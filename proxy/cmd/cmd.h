@@ -17,7 +17,7 @@ struct cmd {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct cmd cmd_run, cmd_proxy, cmd_check, cmd_explain, cmd_test, cmd_plan, cmd_facts, cmd_fmt;
+extern const struct cmd cmd_run, cmd_proxy, cmd_check, cmd_explain, cmd_test, cmd_plan, cmd_facts, cmd_fmt, cmd_milter_probe;
 
 /* Prints what is wrong and where help is; returns 2. */
 __attribute__((format(printf, 2, 3))) int cmd_usage_error(const struct cmd *cmd, const char *fmt, ...);
