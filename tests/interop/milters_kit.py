@@ -201,10 +201,10 @@ class ByPostfix:
 
     name = "postfix"
 
-    def __init__(self, folder, milters, more=""):
+    def __init__(self, folder, milters, more="", services=""):
         self.sink = Sink()
-        self.server = servers.Postfix(folder, main=RELAY.format(sink=self.sink.port, more=more,
-                                                                milters=", ".join("unix:" + m for m in milters)))
+        main = RELAY.format(sink=self.sink.port, more=more, milters=", ".join("unix:" + m for m in milters))
+        self.server = servers.Postfix(folder, main=main, smtpd=services)
         self.port = self.server.port
 
     def __enter__(self):
@@ -235,7 +235,7 @@ class BySallyport:
 
 
 FRONT = """listen 127.0.0.1:%d { hostname "%s" backend %s relay to example.com xclient from 127.0.0.0/8
-  max connections per client 1000 max errors 1000 }
+  max connections per client 1000 max errors 1000 %s }
 backend %s { address 127.0.0.1:%d }
 """
 
@@ -243,9 +243,9 @@ backend %s { address 127.0.0.1:%d }
 class Gateway(servers.Sallyport):
     """Before each store a listener of its own; 'uses' are the filter lines, 'rules' the rules."""
 
-    def __init__(self, folder, stores, uses, rules, more=""):
+    def __init__(self, folder, stores, uses, rules, more="", listen=""):
         self.ways = [BySallyport(name, store, servers.free_port()) for name, store in stores]
-        text = more + "".join(FRONT % (w.port, GATEWAY, n, n, s.port) for w, (n, s) in zip(self.ways, stores))
+        text = more + "".join(FRONT % (w.port, GATEWAY, n, listen, n, s.port) for w, (n, s) in zip(self.ways, stores))
         modules = os.path.join(os.path.dirname(servers.sallyport_path()), "filters")
         super().__init__(folder, 9, more="%s%s\nrules {\n%s\n}" % (text, uses, rules), env={"SALLYPORT_FILTER_PATH": modules})
 
@@ -329,8 +329,9 @@ def address(argument):
 
 
 def plain(envelope):
-    """Without SIZE=, which each server makes itself, and BODY=, which says what the way can carry."""
-    return [re.sub(rb"(?i) (SIZE=\d+|BODY=\w+)", b"", line).strip() for line in [envelope[0]] + sorted(envelope[1])]
+    """Without SIZE=, which each server makes itself, BODY=, which says what the way can carry, and an ORCPT= that repeats the address."""
+    lines = [re.sub(rb"(?i) (SIZE=\d+|BODY=\w+)", b"", line).strip() for line in [envelope[0]] + sorted(envelope[1])]
+    return [re.sub(rb"\A<(.*)>(.*) ORCPT=rfc822;\1(?= |\Z)", rb"<\1>\2", line) for line in lines]
 
 
 class Lost:

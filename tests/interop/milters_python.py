@@ -11,7 +11,8 @@ host name or HELO name.  "*" is for all that are not named.  An action is a list
     ["sender", address, parameters]   ["rcpt", address, parameters]   ["unrcpt", address]   ["body", text]   ["quarantine", reason]
     ["reply", code, enhanced, text, ...]   and what a callback returns: ["accept"] ["reject"] ["tempfail"] ["discard"] ["skip"]
 
-CASES may have "*leadspc": true, for HDR_LEADSPC.  Each line of LOG is a JSON object: what came at a stage, with all macros that were set.
+CASES may have "*leadspc": true, for HDR_LEADSPC, and "*symbols": {stage: "names of macros"}, which are then asked for.  Each line of LOG
+is a JSON object: what came at a stage, with all macros that were set.
 """
 import json
 import re
@@ -27,7 +28,8 @@ NAMES = ["j", "_", "i", "v", "r", "s", "{auth_type}", "{auth_authen}", "{auth_au
          "{if_addr}", "{if_name}", "{mail_addr}", "{mail_host}", "{mail_mailer}", "{rcpt_addr}", "{rcpt_host}", "{rcpt_mailer}",
          "{tls_version}", "{cipher}", "{cipher_bits}", "{cert_subject}", "{cert_issuer}", "{verify}", "{msg_id}", "{nrcpts}"]
 VERDICTS = {"accept": Milter.ACCEPT, "reject": Milter.REJECT, "tempfail": Milter.TEMPFAIL, "discard": Milter.DISCARD, "skip": Milter.SKIP}
-DELETE_FIRST = 1
+STAGES = {"connect": Milter.M_CONNECT, "helo": Milter.M_HELO, "mail": Milter.M_ENVFROM, "rcpt": Milter.M_ENVRCPT, "data": Milter.M_DATA,
+          "eoh": Milter.M_EOH, "eom": Milter.M_EOM}
 
 
 class Actor(Milter.Base):
@@ -38,6 +40,8 @@ class Actor(Milter.Base):
 
     def negotiate(self, opts):
         print("offered: actions %#x, protocol %#x" % tuple(opts[:2]), file=sys.stderr)
+        for stage, names in TABLE.get("*symbols", {}).items():
+            self._ctx.setsymlist(STAGES[stage], names)  # its own method wants octets where this wants text
         opts[0] &= 0x1ff
         opts[1] = opts[1] & Milter.P_HDR_LEADSPC if TABLE.get("*leadspc") else 0
         opts[1] |= Milter.P_SKIP
@@ -152,5 +156,5 @@ class Actor(Milter.Base):
 
 Milter.factory = Actor
 Milter.set_flags(Milter.ADDHDRS + Milter.CHGHDRS + Milter.CHGBODY + Milter.ADDRCPT + Milter.ADDRCPT_PAR + Milter.DELRCPT
-                 + Milter.CHGFROM + Milter.QUARANTINE)
+                 + Milter.CHGFROM + Milter.QUARANTINE + Milter.SETSYMLIST)
 Milter.runmilter("table", "unix:" + SOCKET, 60)
