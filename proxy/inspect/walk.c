@@ -46,23 +46,23 @@ walk_target(struct inspect *i, struct target *t, struct recipient *r, enum sp_st
 /* ---- several recipients --------------------------------------------------------------------------------- */
 
 /* Who speaks for all: a refusal before the end only when it is the last word.  A message that one recipient is to get
- * is not discarded for another's sake, or his mail would vanish. */
+ * is not discarded for another's sake, or his mail would vanish; but one that is held for quarantine is held for all. */
 static int
-weight(enum policy_class verdict)
+weight(const struct policy_verdict *v)
 {
-	switch (verdict) {
+	switch (v->verdict) {
 	case POLICY_DISCARD:
 		return 1;
 	case POLICY_ACCEPT:
-		return 2;
+		return v->backend.len > 0 ? 3 : 2;
 	case POLICY_DEFER:
-		return 3;
-	case POLICY_UNDECIDED:
 		return 4;
-	case POLICY_REJECT:
+	case POLICY_UNDECIDED:
 		return 5;
+	case POLICY_REJECT:
+		return 6;
 	}
-	return 5;
+	return 6;
 }
 
 struct policy_verdict
@@ -77,7 +77,7 @@ walk_all(struct inspect *i, enum sp_stage stage)
 	for (struct recipient *r = tx->rcpts; r != NULL; r = r->next) {
 		struct policy_verdict v = walk_target(i, &r->target, r, stage);
 
-		if (speaks == NULL || weight(v.verdict) > weight(speaks->verdict.verdict)) {
+		if (speaks == NULL || weight(&v) > weight(&speaks->verdict)) {
 			speaks = &r->target;
 			whose = r;
 		}
