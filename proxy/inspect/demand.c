@@ -90,7 +90,8 @@ static void
 replay_rcpt(struct use *u, struct recipient *r)
 {
 	const struct address *a = &r->address;
-	struct sp_rcpt event = { .address = a->text, .local = a->local, .domain = a->domain, .index = r->index };
+	struct sp_rcpt event = { .address = a->text, .local = a->local, .domain = a->domain, .index = r->index,
+		.params = r->params };
 
 	u->in->rcpt = r;
 	hooks_call(u, HOOK_RCPT, &event);
@@ -101,7 +102,8 @@ replay_envelope(struct use *u)
 {
 	struct inspect *i = u->in;
 	const struct address *a = &i->tx->mail.address;
-	struct sp_mail mail = { .address = a->text, .local = a->local, .domain = a->domain, .size = i->tx->mail.size };
+	struct sp_mail mail = { .address = a->text, .local = a->local, .domain = a->domain, .size = i->tx->mail.size,
+		.params = i->tx->mail.params };
 	struct recipient *now = i->rcpt;
 
 	i->rcpt = NULL;

@@ -28,25 +28,31 @@ static const struct sp_fact_decl client_facts[] = {
 	SP_FACTS_END
 };
 
-enum { LISTENER_NAME };
+enum { LISTENER_NAME, LISTENER_HOSTNAME, LISTENER_IP, LISTENER_PORT };
 static const struct sp_fact_decl listener_facts[] = {
 	[LISTENER_NAME] = { .name = "name", .type = SP_STRING, .stage = SP_CONNECT,
 		.help = "the listener, as its endpoint is written in the policy" },
+	[LISTENER_HOSTNAME] = { .name = "hostname", .type = SP_STRING, .stage = SP_CONNECT, .help = "what it calls itself" },
+	[LISTENER_IP] = { .name = "ip", .type = SP_IP, .stage = SP_CONNECT, .help = "the address that the client has connected to" },
+	[LISTENER_PORT] = { .name = "port", .type = SP_INT, .stage = SP_CONNECT, .help = "the port of it" },
 	SP_FACTS_END
 };
 
 /* Of stage mail, not helo: a client says EHLO before STARTTLS, too, and what is so by then is not final. */
-enum { TLS_ACTIVE, TLS_VERSION, TLS_CIPHER, TLS_FINGERPRINT, TLS_SUBJECT, TLS_VERIFIED };
+enum { TLS_ACTIVE, TLS_VERSION, TLS_CIPHER, TLS_BITS, TLS_FINGERPRINT, TLS_SUBJECT, TLS_ISSUER, TLS_VERIFIED };
 static const struct sp_fact_decl tls_facts[] = {
 	[TLS_ACTIVE] = { .name = "active", .type = SP_BOOL, .stage = SP_MAIL, .help = "the connection is encrypted" },
 	[TLS_VERSION] = { .name = "version", .type = SP_STRING, .stage = SP_MAIL,
 		.help = "the version of TLS, as in \"TLSv1.3\"; \"\" without TLS" },
 	[TLS_CIPHER] = { .name = "cipher", .type = SP_STRING, .stage = SP_MAIL,
 		.help = "the cipher suite; \"\" without TLS" },
+	[TLS_BITS] = { .name = "bits", .type = SP_INT, .stage = SP_MAIL, .help = "the length of the cipher's key; 0 without TLS" },
 	[TLS_FINGERPRINT] = { .name = "client.fingerprint", .type = SP_STRING, .stage = SP_MAIL,
 		.help = "SHA-256 of the certificate that the client has shown, in hex; \"\" if it has shown none" },
 	[TLS_SUBJECT] = { .name = "client.subject", .type = SP_STRING, .stage = SP_MAIL,
 		.help = "the subject of that certificate, as in \"CN=mail.example.org,O=Example\"; anybody can write there what he likes" },
+	[TLS_ISSUER] = { .name = "client.issuer", .type = SP_STRING, .stage = SP_MAIL,
+		.help = "who has issued that certificate, as it says itself" },
 	[TLS_VERIFIED] = { .name = "client.verified", .type = SP_BOOL, .stage = SP_MAIL,
 		.help = "that certificate is vouched for by \"tls ca\" of the listener" },
 	SP_FACTS_END
@@ -62,16 +68,19 @@ static const struct sp_fact_decl auth_facts[] = {
 	SP_FACTS_END
 };
 
-enum { PATH_ADDRESS, PATH_LOCAL, PATH_DOMAIN, MAIL_SIZE, MAIL_SMTPUTF8, RCPT_COUNT = MAIL_SIZE };
+enum { PATH_ADDRESS, PATH_LOCAL, PATH_DOMAIN, PATH_PARAMS, MAIL_SIZE, MAIL_SMTPUTF8, MAIL_ID, RCPT_COUNT = MAIL_SIZE };
 static const struct sp_fact_decl mail_facts[] = {
 	[PATH_ADDRESS] = { .name = "address", .type = SP_ADDRESS, .stage = SP_MAIL, .help = "the sender; \"\" for <>" },
 	[PATH_LOCAL] = { .name = "local", .type = SP_STRING, .stage = SP_MAIL, .help = "the sender's local part, as sent" },
 	[PATH_DOMAIN] = { .name = "domain", .type = SP_DOMAIN, .stage = SP_MAIL,
 		.help = "the sender's domain; \"\" for <>" },
+	[PATH_PARAMS] = { .name = "params", .type = SP_STRING, .stage = SP_MAIL,
+		.help = "the parameters of MAIL as sent, as in \"SIZE=100 BODY=8BITMIME\"" },
 	[MAIL_SIZE] = { .name = "size", .type = SP_SIZE, .stage = SP_MAIL,
 		.help = "the size that SIZE= announced; without it rules that read this do not fire" },
 	[MAIL_SMTPUTF8] = { .name = "smtputf8", .type = SP_BOOL, .stage = SP_MAIL,
 		.help = "addresses and header may be beyond ASCII: SMTPUTF8 was given" },
+	[MAIL_ID] = { .name = "id", .type = SP_STRING, .stage = SP_MAIL, .help = "the transaction, as the log calls it in \"tx\"" },
 	SP_FACTS_END
 };
 static const struct sp_fact_decl rcpt_facts[] = {
@@ -79,6 +88,7 @@ static const struct sp_fact_decl rcpt_facts[] = {
 	[PATH_LOCAL] = { .name = "local", .type = SP_STRING, .stage = SP_RCPT, .help = "its local part, as sent" },
 	[PATH_DOMAIN] = { .name = "domain", .type = SP_DOMAIN, .stage = SP_RCPT,
 		.help = "its domain; \"\" for a bare <postmaster>" },
+	[PATH_PARAMS] = { .name = "params", .type = SP_STRING, .stage = SP_RCPT, .help = "the parameters of RCPT as sent" },
 	[RCPT_COUNT] = { .name = "count", .type = SP_INT, .stage = SP_RCPT,
 		.help = "which recipient of the transaction it is: 1 for the first" },
 	SP_FACTS_END
@@ -296,6 +306,23 @@ fact_client(struct inspect *i, unsigned fact, struct sp_value *ret)
 }
 
 static enum policy_known
+fact_listener(const struct inspect *i, unsigned fact, struct sp_value *ret)
+{
+	switch (fact) {
+	case LISTENER_NAME:
+		return known_text(ret, i->client.listener);
+	case LISTENER_HOSTNAME:
+		return known_text(ret, span_str(i->client.hostname));
+	case LISTENER_IP:
+		ret->u.ip = i->client.local_ip;
+		break;
+	default:
+		ret->u.integer = i->client.local_port;
+	}
+	return i->client.local_ip.family == 0 ? POLICY_ABSENT : POLICY_KNOWN;
+}
+
+static enum policy_known
 fact_tls(const struct inspect *i, unsigned fact, struct sp_value *ret)
 {
 	switch (fact) {
@@ -304,6 +331,10 @@ fact_tls(const struct inspect *i, unsigned fact, struct sp_value *ret)
 		return POLICY_KNOWN;
 	case TLS_VERSION:
 		return known_text(ret, i->tls_version);
+	case TLS_BITS:
+		return known_number(ret, i->tls_bits);
+	case TLS_ISSUER:
+		return known_text(ret, i->tls_issuer);
 	case TLS_FINGERPRINT:
 		return known_text(ret, i->tls_fingerprint);
 	case TLS_SUBJECT:
@@ -331,14 +362,18 @@ fact_path(const struct address *a, struct sp_span domain, unsigned fact, struct 
 }
 
 static enum policy_known
-fact_mail(const struct transaction *tx, unsigned fact, struct sp_value *ret)
+fact_mail(const struct inspect *i, unsigned fact, struct sp_value *ret)
 {
+	const struct transaction *tx = i->tx;
+
 	if (tx == NULL)
 		return POLICY_PENDING;
 	if (fact == MAIL_SMTPUTF8) {
 		ret->u.boolean = tx->mail.smtputf8;
 		return POLICY_KNOWN;
 	}
+	if (fact == MAIL_ID || fact == PATH_PARAMS)
+		return known_text(ret, fact == MAIL_ID ? span_str(i->tx_id) : tx->mail.params);
 	if (fact != MAIL_SIZE)
 		return fact_path(&tx->mail.address, tx->domain, fact, ret);
 	return tx->mail.size < 0 ? POLICY_ABSENT : known_number(ret, tx->mail.size);
@@ -351,6 +386,8 @@ fact_rcpt(const struct recipient *r, unsigned fact, struct sp_value *ret)
 		return POLICY_UNKNOWN;
 	if (fact == RCPT_COUNT)
 		return known_number(ret, (int64_t)r->index + 1);
+	if (fact == PATH_PARAMS)
+		return known_text(ret, r->params);
 	return fact_path(&r->address, r->domain, fact, ret);
 }
 
@@ -421,13 +458,13 @@ fact_now(struct inspect *i, const struct sp_fact_ref *ref, struct sp_value *ret)
 	case SPACE_CLIENT:
 		return fact_client(i, ref->fact, ret);
 	case SPACE_LISTENER:
-		return known_text(ret, i->client.listener);
+		return fact_listener(i, ref->fact, ret);
 	case SPACE_TLS:
 		return fact_tls(i, ref->fact, ret);
 	case SPACE_AUTH:
 		return fact_auth(i, ref->fact, ret);
 	case SPACE_MAIL:
-		return fact_mail(i->tx, ref->fact, ret);
+		return fact_mail(i, ref->fact, ret);
 	case SPACE_RCPT:
 		return fact_rcpt(i->rcpt, ref->fact, ret);
 	case SPACE_MESSAGE:

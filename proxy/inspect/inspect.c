@@ -5,6 +5,7 @@
  * transactions holds only its own small arenas.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "policy/kit/span.h"
 #include "policy/kit/utf8.h"
@@ -38,6 +39,8 @@ inspect_new(const struct policy *p, const struct inspect_client *c)
 	i->client.name = NULL;
 	if (i->client.auth_id == NULL)
 		i->client.auth_id = "localhost";
+	if (i->client.hostname == NULL)
+		i->client.hostname = "localhost";
 	if (i->client.dns_ms == 0)
 		i->client.dns_ms = INSPECT_DNS_MS;
 	i->host = (struct policy_host){ .fact = slots_fact, .act = walk_act, .said = said_heard, .arg = i };
@@ -144,6 +147,24 @@ inspect_tls_client(struct inspect *i, struct sp_span fingerprint, struct sp_span
 }
 
 void
+inspect_tls_bits(struct inspect *i, int bits)
+{
+	i->tls_bits = bits;
+}
+
+void
+inspect_tls_issuer(struct inspect *i, struct sp_span issuer)
+{
+	i->tls_issuer = arena_copy(i->arena, issuer);
+}
+
+void
+inspect_hostname(struct inspect *i, const char *name)
+{
+	i->client.hostname = name;
+}
+
+void
 inspect_auth(struct inspect *i, struct sp_span user, struct sp_span mechanism)
 {
 	i->user = arena_copy(i->arena, user);
@@ -201,6 +222,30 @@ copy_address(struct arena *a, const struct address *from, struct address *to, st
 	return true;
 }
 
+/* With single blanks between them. */
+static bool
+copy_params(struct arena *a, struct sp_span from, struct sp_span *to)
+{
+	char *text = arena_alloc(a, from.len + 1);
+	size_t len = 0;
+
+	if (text == NULL)
+		return false;
+	for (from = span_trim(from); from.len > 0; from = span_trim(from)) {
+		size_t word = 0;
+
+		while (word < from.len && from.ptr[word] != ' ' && from.ptr[word] != '\t')
+			word++;
+		if (len > 0)
+			text[len++] = ' ';
+		memcpy(text + len, from.ptr, word);
+		len += word;
+		from = span_from(from, word);
+	}
+	*to = span_of(text, len);
+	return true;
+}
+
 /* False: no memory; what was begun ends with inspect_reset(). */
 static bool
 begin(struct inspect *i, const struct command_path *mail, int64_t budget_ms)
@@ -218,9 +263,19 @@ begin(struct inspect *i, const struct command_path *mail, int64_t budget_ms)
 	tx->rcpts_end = &tx->rcpts;
 	header_init(&tx->header, &header);
 	i->tx = tx;
-	if (!copy_address(arena, &mail->address, &tx->mail.address, &tx->domain))
+	if (!copy_address(arena, &mail->address, &tx->mail.address, &tx->domain) ||
+		!copy_params(arena, mail->params, &tx->mail.params))
 		return false;
 	return slots_begin_tx(i) && hooks_begin_tx(i);
+}
+
+void
+inspect_name_tx(struct inspect *i, struct sp_span id)
+{
+	id = span_head(id, sizeof(i->tx_id) - 1);
+	memset(i->tx_id, 0, sizeof(i->tx_id));
+	if (id.len > 0)
+		memcpy(i->tx_id, id.ptr, id.len);
 }
 
 struct policy_verdict
@@ -239,17 +294,19 @@ inspect_mail(struct inspect *i, const struct command_path *mail, int64_t budget_
 	event.address = i->tx->mail.address.text;
 	event.local = i->tx->mail.address.local;
 	event.domain = i->tx->mail.address.domain;
+	event.params = i->tx->mail.params;
 	hooks_run(i, HOOK_MAIL, &event);
 	return walk_target(i, &i->tx->target, NULL, SP_MAIL);
 }
 
 static struct recipient *
-recipient_new(struct inspect *i, const struct address *rcpt)
+recipient_new(struct inspect *i, const struct command_path *rcpt)
 {
 	struct transaction *tx = i->tx;
 	struct recipient *r = arena_alloc(tx->arena, sizeof(*r));
 
-	if (r == NULL || !copy_address(tx->arena, rcpt, &r->address, &r->domain) || !slots_begin_rcpt(i, r))
+	if (r == NULL || !copy_address(tx->arena, &rcpt->address, &r->address, &r->domain) ||
+		!copy_params(tx->arena, rcpt->params, &r->params) || !slots_begin_rcpt(i, r))
 		return NULL;
 	r->index = tx->rcpt_count;
 	r->target.arena = tx->arena;
@@ -257,7 +314,7 @@ recipient_new(struct inspect *i, const struct address *rcpt)
 }
 
 struct policy_verdict
-inspect_rcpt(struct inspect *i, const struct address *rcpt, int64_t deadline_ms)
+inspect_rcpt_path(struct inspect *i, const struct command_path *rcpt, int64_t deadline_ms)
 {
 	struct sp_rcpt event = { 0 };
 	struct recipient *r;
@@ -275,8 +332,17 @@ inspect_rcpt(struct inspect *i, const struct address *rcpt, int64_t deadline_ms)
 	event.local = r->address.local;
 	event.domain = r->address.domain;
 	event.index = r->index;
+	event.params = r->params;
 	hooks_run(i, HOOK_RCPT, &event);
 	return walk_target(i, i->per_rcpt ? &r->target : &i->tx->target, r, SP_RCPT);
+}
+
+struct policy_verdict
+inspect_rcpt(struct inspect *i, const struct address *rcpt, int64_t deadline_ms)
+{
+	struct command_path path = { .address = *rcpt };
+
+	return inspect_rcpt_path(i, &path, deadline_ms);
 }
 
 void

@@ -52,6 +52,10 @@ struct policy_verdict inspect_helo(struct inspect *i, struct sp_span name, bool 
 void inspect_tls(struct inspect *i, struct sp_span version, struct sp_span cipher);
 /* Facts tls.client.*: the certificate that the client has shown; after inspect_tls. */
 void inspect_tls_client(struct inspect *i, struct sp_span fingerprint, struct sp_span subject, bool verified);
+void inspect_tls_bits(struct inspect *i, int bits); /* of the cipher's key; after inspect_tls */
+void inspect_tls_issuer(struct inspect *i, struct sp_span issuer); /* of that certificate; after inspect_tls_client */
+/* What we call ourselves, once that has changed; lives with the session. */
+void inspect_hostname(struct inspect *i, const char *name);
 void inspect_auth(struct inspect *i, struct sp_span user, struct sp_span mechanism);
 struct sp_span inspect_user(const struct inspect *i); /* "" for nobody */
 /* The client's confirmed reverse name, as in the fact client.name; "" if there is none. Asks the DNS if need be, until then;
@@ -65,7 +69,8 @@ void inspect_name_tx(struct inspect *i, struct sp_span id);
 /* Begins a transaction: budget_ms is for all of its filters together. */
 struct policy_verdict inspect_mail(struct inspect *i, const struct command_path *mail, int64_t budget_ms);
 /* A verdict on one recipient: undecided or accept means that it may go on to the backend. */
-struct policy_verdict inspect_rcpt(struct inspect *i, const struct address *rcpt, int64_t deadline_ms);
+struct policy_verdict inspect_rcpt_path(struct inspect *i, const struct command_path *rcpt, int64_t deadline_ms);
+struct policy_verdict inspect_rcpt(struct inspect *i, const struct address *rcpt, int64_t deadline_ms); /* without parameters */
 /* The backend that the rules name for the recipient just inspected; {null, 0}: none. */
 struct sp_span inspect_backend(const struct inspect *i);
 /* What became of the recipient just inspected: taken by the backend, or not (then it is forgotten). */

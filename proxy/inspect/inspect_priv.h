@@ -284,7 +284,9 @@ struct inspect {
 
 	struct sp_span helo_name, tls_version, tls_cipher, user, mechanism;
 	unsigned auth_failures;
-	struct sp_span tls_fingerprint, tls_subject; /* of the client's certificate */
+	struct sp_span tls_fingerprint, tls_subject, tls_issuer; /* of the client's certificate */
+	int tls_bits;
+	char tx_id[32];           /* how the log calls the transaction */
 	bool esmtp, has_helo, tls, tls_verified;
 	enum { NAME_UNASKED, NAME_KNOWN, NAME_UNKNOWN } name_state;
 	struct sp_span name;      /* confirmed reverse name, "" if there is none */

@@ -432,6 +432,14 @@ stream_tls_cipher(const struct stream *s)
 	return ssl != NULL ? SSL_get_cipher_name(ssl) : NULL;
 }
 
+int
+stream_tls_bits(const struct stream *s)
+{
+	const SSL *ssl = tls_of(s);
+
+	return ssl != NULL ? SSL_get_cipher_bits(ssl, NULL) : 0;
+}
+
 const char *
 stream_tls_error(const struct stream *s)
 {

@@ -71,6 +71,7 @@ enum sp_status stream_tls_connect(struct stream *s, struct tls_context *client, 
 /* "TLSv1.3" and "TLS_AES_256_GCM_SHA384"; null without TLS. Strings of the library, never freed. */
 const char *stream_tls_version(const struct stream *s);
 const char *stream_tls_cipher(const struct stream *s);
+int stream_tls_bits(const struct stream *s); /* of the cipher's key; 0 without TLS */
 /* Why TLS failed, in the library's words, which are never freed; null: it did not, or nobody knows. */
 const char *stream_tls_error(const struct stream *s);
 /* Was an earlier session taken up again? */
@@ -79,7 +80,7 @@ bool stream_tls_resumed(const struct stream *s);
 /* The certificate that the peer has shown. */
 struct tls_peer {
 	char fingerprint[2 * TLS_DIGEST + 1]; /* SHA-256 of the certificate, in hex */
-	char subject[512];                    /* as RFC 2253 has it, escaped, cut off */
+	char subject[512], issuer[512];       /* as RFC 2253 has it, escaped, cut off */
 	bool verified;                        /* vouched for by whom we believe, and not past its time */
 };
 /* False: there is none. */

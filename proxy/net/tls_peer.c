@@ -1,5 +1,5 @@
 /*
- * tls_peer.c - the certificate that the peer has shown: its fingerprint, its subject, and whether it was vouched for.
+ * tls_peer.c - the certificate that the peer has shown: its fingerprint, its subject and issuer, and whether it was vouched for.
  */
 #include <stdio.h>
 #include <string.h>
@@ -26,17 +26,17 @@ write_fingerprint(const X509 *cert, struct tls_peer *to)
 
 /* Whatever a stranger has written there comes out as printable ASCII. */
 static void
-write_subject(const X509 *cert, struct tls_peer *to)
+write_name(const X509_NAME *name, char *to, size_t size)
 {
 	BIO *text = BIO_new(BIO_s_mem());
 	char *at;
 	long len;
 
-	to->subject[0] = '\0';
-	if (text != NULL && X509_NAME_print_ex(text, X509_get_subject_name(cert), 0, XN_FLAG_RFC2253) >= 0) {
+	to[0] = '\0';
+	if (text != NULL && X509_NAME_print_ex(text, name, 0, XN_FLAG_RFC2253) >= 0) {
 		len = BIO_get_mem_data(text, &at);
 		if (len > 0)
-			(void)snprintf(to->subject, sizeof(to->subject), "%.*s", (int)len, at);
+			(void)snprintf(to, size, "%.*s", (int)len, at);
 	}
 	BIO_free(text);
 }
@@ -50,7 +50,8 @@ stream_tls_peer(const struct stream *s, struct tls_peer *ret)
 	ERR_clear_error();
 	if (cert == NULL || !write_fingerprint(cert, ret))
 		return false;
-	write_subject(cert, ret);
+	write_name(X509_get_subject_name(cert), ret->subject, sizeof(ret->subject));
+	write_name(X509_get_issuer_name(cert), ret->issuer, sizeof(ret->issuer));
 	ret->verified = SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE && SSL_get_verify_result(ssl) == X509_V_OK;
 	ERR_clear_error();
 	return true;

@@ -141,7 +141,7 @@ parse_mail(const struct session *s, const struct command *c, struct command_path
 void
 session_mail(struct session *s, const struct command *c)
 {
-	struct command_path mail;
+	struct command_path mail, seen;
 	struct command_error e;
 	struct policy_verdict v;
 
@@ -159,7 +159,10 @@ session_mail(struct session *s, const struct command *c)
 		return;
 	}
 	s->tx->stage = SP_MAIL;
-	v = inspect_mail(s->inspect, &s->tx->mail, s->config->timeouts.filters);
+	seen = s->tx->mail;
+	seen.params = mail.params; /* filters see all that the client has said */
+	inspect_name_tx(s->inspect, span_str(s->tx->id));
+	v = inspect_mail(s->inspect, &seen, s->config->timeouts.filters);
 	if (verdict_stops(s, &v)) {
 		session_reply_verdict(s, &v);
 		transaction_end(s);
@@ -338,7 +341,7 @@ parse_rcpt(const struct session *s, const struct command *c, struct command_path
 static void
 inspect_one_rcpt(struct session *s, const struct address *rcpt)
 {
-	struct policy_verdict v = inspect_rcpt(s->inspect, rcpt, rt_deadline(s->config->timeouts.filters));
+	struct policy_verdict v = inspect_rcpt_path(s->inspect, s->tx->rcpt, rt_deadline(s->config->timeouts.filters));
 	char rule[128];
 
 	s->tx->stage = SP_RCPT;

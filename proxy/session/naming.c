@@ -44,6 +44,7 @@ session_banner(struct session *s)
 		name = backend_banner(s, &rest);
 	if (c->hostname_backend && name.len < sizeof(s->hostname) && address_helo_ok(name))
 		snprintf(s->hostname, sizeof(s->hostname), "%.*s", (int)name.len, name.ptr);
+	inspect_hostname(s->inspect, session_hostname(s));
 	if (!c->banner_backend || rest.len == 0)
 		rest = span_str(c->banner);
 	snprintf(text, sizeof(text), "%s %.*s", session_hostname(s), (int)(rest.len < BANNER_TEXT ? rest.len : BANNER_TEXT - 2),

@@ -332,6 +332,7 @@ enter(struct session *s)
 	}
 	s->inspect = inspect_new(s->config->policy,
 		&(struct inspect_client){ .ip = s->ip, .port = s->port, .listener = s->config->listener,
+			.local_ip = s->local_ip, .local_port = s->local_port, .hostname = session_hostname(s),
 			.auth_id = s->config->auth_id, .write_results = s->config->write_results,
 			.name = s->given.named ? s->given.name : NULL, .name_unknown = s->given.name_unknown,
 			.dns_ms = s->config->timeouts.dns,

@@ -29,8 +29,11 @@ starttls_facts(struct session *s)
 	if (!session_encrypted(s))
 		return;
 	inspect_tls(s->inspect, span_str(stream_tls_version(s->stream)), span_str(stream_tls_cipher(s->stream)));
-	if (starttls_client_certificate(s, &peer))
-		inspect_tls_client(s->inspect, span_str(peer.fingerprint), span_str(peer.subject), peer.verified);
+	inspect_tls_bits(s->inspect, stream_tls_bits(s->stream));
+	if (!starttls_client_certificate(s, &peer))
+		return;
+	inspect_tls_client(s->inspect, span_str(peer.fingerprint), span_str(peer.subject), peer.verified);
+	inspect_tls_issuer(s->inspect, span_str(peer.issuer));
 }
 
 /* After a failure the stream can carry nothing, so nothing is said. */
