@@ -4,6 +4,7 @@
 CASES is the table: actions of milters_python.py at the end of the message, and what Postfix made of them, which is compared too, so
 that the table is true as it stands.  The letters stand for the fields of BASE, "@" for the Received field of the server that asked
 the milter (Postfix's own, or the gateway's), which no milter sees; another field is written out, with "~" for a line break.
+A fourth member is what Sallyport makes of it where that differs on purpose, with the reason beside it.
 """
 import sys
 
@@ -26,7 +27,6 @@ BASE = {
 ALL = "@ | R | F | A1 | B | A2 | a3 | S | T | W | E"
 TRACE = "from c by d; Thu, 1 Jan 2026 00:00:00 +0000"
 
-
 # name, actions, fields afterwards
 CASES = [
     ("add", [["add", "X-New", "v"]],
@@ -40,7 +40,8 @@ CASES = [
     ("add-folded", [["add", "X-New", "one\n\ttwo\n three"]],
      ALL + " | X-New: one~\ttwo~ three"),
     ("add-crlf", [["add", "X-New", "one\r\n\ttwo"]],
-     ALL + " | X-New: one\r~\ttwo"),
+     ALL + " | X-New: one\r~\ttwo",
+     ALL + " | X-New: one~\ttwo"),  # Postfix passes the CR on; the gateway never sends a bare one
     ("add-empty", [["add", "X-New", ""]],
      ALL + " | X-New: "),
     ("add-blank", [["add", "X-New", " v"]],
@@ -243,14 +244,14 @@ def shown(mail):
 def through(way, cases):
     """Sends the message of each case; {case: fields as they arrived, or the reply}."""
     session = milters_kit.Session(way.port)
-    replies = {name: session.message(message(name), "a@%s.sender.example" % name, ["bob@example.com"]) for name, _, _ in cases}
+    replies = {name: session.message(message(name), "a@%s.sender.example" % name, ["bob@example.com"]) for name, *_ in cases}
     session.close()
     stored = {m.case(): m for m in way.settled()}
-    return {name: shown(stored[name]) if name in stored else repr(replies[name][-1]) for name, _, _ in cases}
+    return {name: shown(stored[name]) if name in stored else repr(replies[name][-1]) for name, *_ in cases}
 
 
 def run(folder, packages, kind, cases):
-    table = {name: {"eom": actions} for name, actions, _ in cases}
+    table = {name: {"eom": actions} for name, actions, *_ in cases}
     table["*leadspc"] = kind == "leadspc"
     failed = 0
     with milters_kit.Table(folder, packages, table, "table-" + kind) as milter:
@@ -261,12 +262,13 @@ def run(folder, packages, kind, cases):
                                  "scan : filter scan\naccept") as gateway:
             ours = through(gateway.ways[0], cases)
         sink.stop()
-    for name, actions, wanted in cases:
-        if theirs[name] == wanted == ours[name]:
+    for name, actions, wanted, *purpose in cases:
+        if theirs[name] == wanted and ours[name] == (purpose or [wanted])[0]:
             continue
         failed += 1
-        print("FAILED %s: %r\n  table     %s\n  postfix   %s\n  sallyport %s" % (name, actions, wanted, theirs[name], ours[name]))
-    print("%s: %d cases, %d of them alike" % (kind, len(cases), len(cases) - failed))
+        print("FAILED %s: %r\n  table     %s\n  postfix   %s\n  sallyport %s"
+              % (name, actions, (purpose or [wanted])[0], theirs[name], ours[name]))
+    print("%s: %d cases, %d of them as the table has it" % (kind, len(cases), len(cases) - failed))
     return failed
 
 

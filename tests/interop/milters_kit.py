@@ -5,6 +5,7 @@ field and octet by octet, less the trace fields that the servers on that way put
 """
 import contextlib
 import copy
+import fcntl
 import os
 import re
 import shutil
@@ -57,8 +58,10 @@ class Dns(dnsserver.DnsServer):
 
 
 class Milter(kit.Peer):
-    """A milter in a namespace: it listens on /peer/run/milter, which is self.socket outside.  'prepare' writes its files and returns the
-    script that ends in exec; it is as patient as 'seconds'."""
+    """A milter in a namespace: it listens on /peer/run/milter, which is self.socket outside.
+
+    'prepare' writes its files and returns the script that ends in exec; 'seconds' is how long its start may take.
+    """
 
     seconds = 30
 
@@ -246,8 +249,7 @@ class Gateway(servers.Sallyport):
     def __init__(self, folder, stores, uses, rules, more="", listen=""):
         self.ways = [BySallyport(name, store, servers.free_port()) for name, store in stores]
         text = more + "".join(FRONT % (w.port, GATEWAY, n, listen, n, s.port) for w, (n, s) in zip(self.ways, stores))
-        modules = os.path.join(os.path.dirname(servers.sallyport_path()), "filters")
-        super().__init__(folder, 9, more="%s%s\nrules {\n%s\n}" % (text, uses, rules), env={"SALLYPORT_FILTER_PATH": modules})
+        super().__init__(folder, 9, more="%s%s\nrules {\n%s\n}" % (text, uses, rules))
 
 
 # ---- messages ---------------------------------------------------------------------------------------
@@ -272,7 +274,7 @@ class Mail:
         self._drop()
 
     def _drop(self):
-        """Takes the delivery's fields off the top; the Received field of the server that asked the milter becomes "@": the others' go."""
+        """Takes the delivery's fields off the top; the Received field of the server that asked the milter becomes "@"."""
         kept, at_top = [], True
         for whole in self.fields:
             name = whole.split(b":")[0].strip().lower()
@@ -396,8 +398,17 @@ def told(replies):
     return ["%d" % (r.code // 100) if 200 <= r.code < 400 else "%d %s" % (r.code, r.text) for r in replies]
 
 
+class Packages(kit.Packages):
+    """The same, for many tests at a time."""
+
+    def fetch(self, name):
+        with open(os.path.join(self.folder, ".lock"), "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return super().fetch(name)
+
+
 def packages(folder):
-    return kit.Packages(os.environ.get("SALLYPORT_PEERS") or os.path.join(folder, "packages"))
+    return Packages(os.environ.get("SALLYPORT_PEERS") or os.path.join(folder, "packages"))
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ DIFFERS = {
     "i": "each has its own numbers",
     "{daemon_name}": "Postfix gives its host name, Sallyport its listener's",
     "{mail_host}": "the next hop of this server", "{rcpt_host}": "the next hop of this server",
+    "{daemon_port}": "each listens on its own",
     "{client_connections}": "how many at once: what was there before the XCLIENT counts",
 }
 SYMBOLS = {
