@@ -8,20 +8,13 @@
  *   m1 A          header_remove          !         fail                  f1       filter 1 fails now
  * joined by ";".  "~" stands for a fold.
  */
-#include "proxy/inspect/inspect_priv.h"
-#include "tests/unit/inspect_env.h"
+#include "tests/unit/inspect_scripts.h"
 
-#define POLICY_TOP "policy 1\nfilter one\nfilter two\nfilter three\n"
-#define POLICY_ASK " a : if one.done reject 550 5.7.1 \"no\" on unknown skip\n b : if two.done reject 550 5.7.1 \"no\" on unknown skip\n" \
-	" c : if three.done reject 550 5.7.1 \"no\" on unknown skip\n accept\n}\n"
-#define POLICY POLICY_TOP "rules {\n" POLICY_ASK
 #define US "Received: by us|"
 #define MESSAGE "From: a\r\nX: 1\r\nSubject: s\r\nx: 2\r\n\tfold\r\nX: 3\r\n\r\nbody\r\n.\r\n"
 #define CAME "From: a|X: 1|Subject: s|x: 2~fold|X: 3"
 
-enum { FILTERS = 3, TEXT = 8192 };
-static const char *scripts[FILTERS];
-static struct sp_ctx *contexts[FILTERS];
+enum { TEXT = 8192 };
 
 /* "~" is a fold. */
 static struct sp_span
@@ -119,7 +112,7 @@ old_word(struct sp_ctx *ctx, struct sp_span word)
 }
 
 static enum sp_status
-run_word(struct sp_ctx *ctx, struct sp_span word)
+draft_word(struct sp_ctx *ctx, struct sp_span word)
 {
 	char text[TEXT], now[TEXT];
 	struct sp_span field = word.len > 3 ? folded(word.ptr + 3, word.len - 3, text) : span_of("", 0);
@@ -136,67 +129,10 @@ run_word(struct sp_ctx *ctx, struct sp_span word)
 		return sp_draft_replace(ctx, position(word.ptr + 1), field);
 	case 'd':
 		return sp_draft_remove(ctx, position(word.ptr + 1));
-	case 'f':
-		hooks_fail(use_of(contexts[position(word.ptr + 1) - 1]));
-		return SP_OK;
 	default:
 		return old_word(ctx, word);
 	}
 }
-
-static enum sp_status
-run(struct sp_ctx *ctx, size_t n)
-{
-	struct sp_span rest = span_str(scripts[n] != NULL ? scripts[n] : "");
-
-	contexts[n] = ctx;
-	while (rest.len > 0) {
-		struct sp_span word = span_head(rest, span_find(rest, ';'));
-
-		if (word.ptr[0] == '!')
-			return SP_GONE;
-		assert_int_equal(run_word(ctx, word), SP_OK);
-		rest = span_from(rest, word.len + 1);
-	}
-	return SP_OK;
-}
-
-static enum sp_status (*instead)(struct sp_ctx *ctx); /* of the first filter's script */
-
-static enum sp_status
-one_on_eom(struct sp_ctx *ctx, const struct sp_eom *ev)
-{
-	(void)ev;
-	return instead != NULL ? instead(ctx) : run(ctx, 0);
-}
-
-static enum sp_status
-two_on_eom(struct sp_ctx *ctx, const struct sp_eom *ev)
-{
-	(void)ev;
-	return run(ctx, 1);
-}
-
-static enum sp_status
-three_on_eom(struct sp_ctx *ctx, const struct sp_eom *ev)
-{
-	(void)ev;
-	return run(ctx, 2);
-}
-
-static enum sp_status (*early)(struct sp_ctx *ctx); /* the first filter's, before the end */
-
-static enum sp_status
-one_on_eoh(struct sp_ctx *ctx, const struct sp_eoh *ev)
-{
-	(void)ev;
-	return early != NULL ? early(ctx) : SP_OK;
-}
-
-static const struct sp_filter one = { SP_FILTER_HEAD, .name = "one", .facts = edit_facts, .on_eoh = one_on_eoh, .on_eom = one_on_eom };
-static const struct sp_filter two = { SP_FILTER_HEAD, .name = "two", .facts = edit_facts, .on_eom = two_on_eom };
-static const struct sp_filter three = { SP_FILTER_HEAD, .name = "three", .facts = edit_facts, .on_eom = three_on_eom };
-static const struct sp_filter *const modules[] = { &one, &two, &three, NULL };
 
 /* ---- a case ---------------------------------------------------------------------------------------- */
 
@@ -620,6 +556,7 @@ main(void)
 		cmocka_unit_test(completions_see_edits),
 	};
 
-	env_modules = modules;
+	env_modules = script_modules;
+	run_word = draft_word;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
