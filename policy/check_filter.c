@@ -313,6 +313,19 @@ load_alloc(struct sp_load *l, size_t size)
 	return arena_alloc(l->c->p->arena, size);
 }
 
+static const char *
+load_program(struct sp_load *l, const char *command)
+{
+	const struct policy_env *env = l->c->env;
+	const char *why = "there are no programs here", *endpoint = env->program == NULL ? NULL : env->program(env->arg, command, &why);
+
+	if (endpoint == NULL) {
+		diag_error(l->c, l->at, "a path and arguments, divided by blanks; no shell", "'%s': %s", command, why);
+		return NULL;
+	}
+	return arena_strdup(l->c->p->arena, span_str(endpoint));
+}
+
 static void
 filter_load(struct compile *c, size_t index, void *conf, struct sp_entry *entries)
 {
@@ -496,6 +509,7 @@ check_filters(struct compile *c)
 	p->load_host.load_error = load_error;
 	p->load_host.load_shared = load_shared;
 	p->load_host.load_alloc = load_alloc;
+	p->load_host.load_program = load_program;
 	p->load_host.table_has = policy_table_has;
 	for (const struct ast_filter *f = c->filters; f != NULL; f = f->next)
 		if (!name_filter(c, f))

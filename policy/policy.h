@@ -80,6 +80,8 @@ struct policy_env {
 	const struct sp_host *host; /* services for sp_filter.load */
 	/* memory that outlives the policy, see sp_host.load_shared; may be null */
 	void *(*shared)(void *arg, const char *name, size_t size);
+	/* the endpoint of a program, see sp_host.load_program; null: *reterr says why it cannot be run; may be null */
+	const char *(*program)(void *arg, const char *command, const char **reterr);
 	/* ended by a null word; may be null. Where "backend" is refused there are no backends, and "quarantine" takes any name */
 	const struct policy_refused *refused;
 	void *arg;

@@ -14,6 +14,7 @@
 #include "policy/kit/span.h"
 #include "proxy/inspect/inspect.h"
 #include "proxy/inspect/loader.h"
+#include "proxy/master/programs.h"
 #include "proxy/smtp/address.h"
 
 enum { ARENA_BLOCK = 4096, ARENA_MAX = 16 << 20, AUTH_ID_MAX = 255 };
@@ -24,7 +25,7 @@ config_env(void)
 	static struct policy_env env;
 
 	env = (struct policy_env){ .spaces = inspect_spaces, .blocks = config_blocks, .filter_find = loader_find,
-		.filter_names = loader_names, .host = &inspect_host, .shared = loader_shared };
+		.filter_names = loader_names, .host = &inspect_host, .shared = loader_shared, .program = programs_endpoint };
 	return &env;
 }
 

@@ -21,6 +21,7 @@
 
 #include "policy/kit/span.h"
 #include "proxy/master/privilege.h"
+#include "proxy/master/programs.h"
 #include "proxy/rt/rt.h"
 
 enum {
@@ -206,10 +207,23 @@ worker_child(void)
 
 	close(master.alive[1]);
 	close(master.ready[0]);
+	programs_in_child();
 	for (size_t i = 0; i < master.config->listener_count; i++)
 		fds[i] = listener_find(master.config->listeners[i].session.listener.ptr);
 	/* SIGTERM before the loop runs must not be lost: it stays blocked until the loop has its handler */
 	worker_run(&start);
+}
+
+/* In the keeper of programs: nothing of the master's may live on in it. */
+static void
+forget(void)
+{
+	close(master.alive[0]);
+	close(master.alive[1]);
+	close(master.ready[0]);
+	close(master.ready[1]);
+	for (size_t i = 0; i < master.listener_count; i++)
+		close(master.listeners[i].fd);
 }
 
 static bool
@@ -275,8 +289,10 @@ worker_died(pid_t pid, int status)
 {
 	struct worker_slot *slot = slot_of(pid);
 
-	if (slot == NULL || pid == 0)
+	if (slot == NULL || pid == 0) {
+		programs_died(pid);
 		return;
+	}
 	if (master.kill_ms == 0 && (WIFSIGNALED(status) || (WIFEXITED(status) && WEXITSTATUS(status) != 0)))
 		log_message(SP_LOG_ERROR, "worker %d ended by %s %d; another takes its place", (int)pid,
 			WIFSIGNALED(status) ? "signal" : "exit status",
@@ -306,6 +322,7 @@ load(unsigned generation)
 	struct config *c;
 
 	policy_diag_init(&d);
+	programs_begin();
 	c = o->path != NULL ? config_load(o->path, generation, &o->override, &d)
 			    : config_load_text("command line", o->text, generation, &d);
 	if (d.text.len > 0)
@@ -334,7 +351,7 @@ reload(void)
 {
 	struct config *old = master.config, *c = load(old->generation + 1);
 
-	if (c == NULL || !privilege_suffices(c) || !listeners_open(c)) {
+	if (c == NULL || !privilege_suffices(c) || !listeners_open(c) || !programs_start(c->generation, forget)) {
 		config_free(&c);
 		listeners_close_unused(old); /* those that were opened before the one that failed */
 		log_message(SP_LOG_ERROR, "reload failed: policy generation %u goes on; the errors are on standard error",
@@ -376,6 +393,7 @@ handle(int signo)
 	case SIGUSR1:
 		log_reopen();
 		signal_workers(master.config->generation + 1, SIGUSR1);
+		programs_signal(SIGUSR1);
 		break;
 	case SIGTERM:
 	case SIGINT:
@@ -400,6 +418,7 @@ loop(void)
 		workers_fill();
 		take_ready();
 		retire();
+		programs_tend(master.config->generation, workers_of);
 		if (master.kill_ms != 0 && rt_now_ms() > master.kill_ms)
 			signal_workers(master.config->generation + 1, SIGKILL);
 		log_flush();
@@ -437,6 +456,8 @@ master_run(const struct master_options *o)
 	if (pipe2(master.alive, O_CLOEXEC) != 0 || pipe2(master.ready, O_CLOEXEC | O_NONBLOCK) != 0)
 		return 2;
 	block_signals();
+	if (!programs_start(1, forget))
+		return 2;
 	master.wanted = worker_count(master.config);
 	workers_fill();
 	if (geteuid() == 0)
@@ -444,6 +465,7 @@ master_run(const struct master_options *o)
 	log_message(SP_LOG_INFO, "ready: %u workers, policy generation 1", master.wanted);
 	log_flush();
 	loop();
+	programs_stop();
 	log_message(SP_LOG_INFO, "stopped");
 	log_flush();
 	config_free(&master.config);
