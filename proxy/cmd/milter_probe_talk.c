@@ -32,6 +32,9 @@ end_with(struct probe *p, enum probe_result result, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(p->verdict, sizeof(p->verdict), fmt, ap);
 	va_end(ap);
+	for (char *at = p->verdict; *at != '\0'; at++)
+		if (*at == '\n') /* between lines of a reply */
+			*at = ' ';
 	return ENOUGH;
 }
 
