@@ -71,15 +71,15 @@ static bool
 choose_folder(void)
 {
 	unsigned char random[8];
-	int len = 0;
+	char *to = programs.folder;
 
-	if (programs.folder[0] != '\0')
+	if (to[0] != '\0')
 		return true;
 	if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
 		return false;
-	len = snprintf(programs.folder, sizeof(programs.folder), "%s/sallyport-", base_folder());
+	to += snprintf(to, FOLDER_MAX, "%s/sallyport-", base_folder());
 	for (size_t i = 0; i < sizeof(random); i++)
-		len += snprintf(programs.folder + len, sizeof(programs.folder) - (size_t)len, "%02x", random[i]);
+		to += snprintf(to, 3, "%02x", random[i]);
 	return true;
 }
 
@@ -111,6 +111,7 @@ programs_endpoint(void *arg, const char *command, const char **reterr)
 {
 	const char *fault = program_fault(command);
 	struct keeper_program *p = &programs.noted[programs.count];
+	char number[16];
 
 	(void)arg;
 	if (fault == NULL && programs.count == KEEPER_PROGRAMS)
@@ -124,7 +125,9 @@ programs_endpoint(void *arg, const char *command, const char **reterr)
 	}
 	programs.count++;
 	p->fd = -1;
-	snprintf(p->path, sizeof(p->path), "%s/%u", programs.folder, ++programs.sockets);
+	snprintf(number, sizeof(number), "/%u", ++programs.sockets);
+	memcpy(p->path, programs.folder, sizeof(programs.folder));
+	memcpy(p->path + strlen(p->path), number, strlen(number) + 1);
 	snprintf(programs.endpoint, sizeof(programs.endpoint), "unix:%s", p->path);
 	return programs.endpoint;
 }
