@@ -70,21 +70,25 @@ trace_header(const struct session *s)
 
 /* ---- committing ----------------------------------------------------------------------------- */
 
+const char *
+message_withheld(const struct session *s)
+{
+	if (session_hurrying() || co_cancelled())
+		return "drain";
+	if (rt_now_ms() > s->tx->dot_ms + s->config->timeouts.commit)
+		return "limit";
+	return stream_peer_gone(s->stream) ? "client" : NULL;
+}
+
 /* Asked by the relay just before our final dot (P8). */
 static bool
 commit(void *arg)
 {
 	struct session *s = arg;
 
-	if (session_hurrying() || co_cancelled())
-		s->tx->withheld_by = "drain";
-	else if (rt_now_ms() > s->tx->dot_ms + s->config->timeouts.commit)
-		s->tx->withheld_by = "limit";
-	else if (stream_peer_gone(s->stream))
-		s->tx->withheld_by = "client";
-	else
-		return s->past_dot = true;
-	return false;
+	s->tx->withheld_by = message_withheld(s);
+	s->past_dot = s->tx->withheld_by == NULL;
+	return s->past_dot;
 }
 
 static void
@@ -157,7 +161,10 @@ upload_judge(struct upload *u)
 	}
 	v = inspect_end(s->inspect, u->spool);
 	s->tx->verdict = v;
-	if (verdict_stops(s, &v)) {
+	s->tx->split = prdr_splits(s);
+	if (s->tx->split && v.verdict != POLICY_ACCEPT) {
+		prdr_refuse(s);
+	} else if (verdict_stops(s, &v)) {
 		session_reply_verdict(s, &v);
 	} else if (v.verdict == POLICY_DISCARD && !s->config->shadow) {
 		session_reply_verdict(s, &v);

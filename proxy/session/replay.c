@@ -210,6 +210,26 @@ edit(struct session *s, struct outgoing *o)
 	return e;
 }
 
+/* Those whom the policy has refused, and who will be told so, do not get the message (PRDR). */
+static struct command_error
+leave_out(struct session *s, struct outgoing *o)
+{
+	struct held_rcpt *rest = arena_alloc(s->tx->arena, (o->count + 1) * sizeof(*rest));
+	struct policy_verdict v;
+	size_t count = 0;
+
+	if (rest == NULL)
+		return no_memory;
+	if (o->rcpts_changed) /* a verdict belongs to a recipient that the client has named */
+		return no_envelope;
+	for (size_t i = 0; i < o->count; i++)
+		if (!prdr_refuses(s, i, &v))
+			rest[count++] = o->rcpts[i];
+	o->rcpts = rest;
+	o->count = count;
+	return no_error;
+}
+
 /* ---- saying it ------------------------------------------------------------------------------------ */
 
 static void
@@ -275,9 +295,25 @@ say_rcpts(struct session *s, const struct outgoing *o)
 	return false;
 }
 
+/* Not even begun: the backend, and the connection that a user has logged in on, must not suffer for who was slow. */
+static bool
+too_late(struct session *s)
+{
+	const char *by = message_withheld(s);
+
+	if (by == NULL)
+		return false;
+	transaction_reply(s, 451, "4.3.0", SPAN_LIT("not passed on in time, try again later"), by);
+	if (strcmp(by, "client") == 0)
+		s->tx->outcome = "abort";
+	return true;
+}
+
 static bool
 say(struct session *s, const struct outgoing *o)
 {
+	if (too_late(s))
+		return false;
 	if (!envelope_begin(s, &o->mail, s->tx->dot_ms + s->config->timeouts.commit)) {
 		transaction_reply(s, no_memory.code, no_memory.enhanced, span_str(no_memory.text), "limit");
 		return false;
@@ -308,12 +344,14 @@ prepare(struct session *s, struct outgoing *o, bool *ret_again)
 	*o = (struct outgoing){ .mail = envelope_came(s), .rcpts = s->tx->held, .count = s->tx->held_count };
 	if (edited)
 		e = edit(s, o);
+	if (e.code == 0 && s->tx->split)
+		e = leave_out(s, o);
 	if (e.code == 0)
 		e = settle_needs(s, o);
 	if (e.code == 0 && o->count > 0 && !s->config->shadow && v->backend.len > 0)
 		e = session_quarantine(s, v->backend);
 	o->promised = !s->config->relay_late || s->tx->route != route;
-	*ret_again = edited || !s->tx->relay_begun;
+	*ret_again = edited || s->tx->split || !s->tx->relay_begun;
 	return e;
 }
 

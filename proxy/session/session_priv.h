@@ -59,6 +59,7 @@ struct transaction {
 	const struct command_path *rcpt; /* the RCPT that is being decided, else null */
 	struct held_rcpt *held;    /* recipients that were taken, in their order; with "relay late" the backend has not seen them */
 	size_t held_count, held_room;
+	bool split;                /* the verdicts on them differ, and each is told his own (PRDR) */
 	bool relay_begun;
 	bool routed;               /* route says where its recipients go: an index of config->routes */
 	size_t route;
@@ -289,8 +290,14 @@ const char *session_hostname(const struct session *s);
 void session_banner(struct session *s);
 
 /* ---- prdr.c ---- */
-/* Has the backend a reply for each recipient? */
+/* Can there be a reply for each recipient? */
 bool prdr_may(const struct session *s, const struct relay_offer *backend);
+/* After inspect_end(), if the client has asked for it: do the verdicts on its recipients differ, so that not all get the message? */
+bool prdr_splits(const struct session *s);
+/* Is that recipient, by his place among those taken, not to get it? */
+bool prdr_refuses(const struct session *s, size_t index, struct policy_verdict *ret);
+/* Nobody is to get it, for reasons that differ: tells each his own, then the mildest. */
+void prdr_refuse(struct session *s);
 /* After relay_send(): tells each recipient's reply, then the last one, if the client has asked for it and they are known; all: the
  * one that speaks for all. False: nothing was said. */
 bool prdr_answer(struct session *s, enum relay_outcome outcome, const struct relay_reply *all);
@@ -323,6 +330,8 @@ int64_t session_size_max(const struct session *s);
 
 /* ---- message.c ---- */
 void session_data(struct session *s, const struct command *c);
+/* Why the message must not be committed now: drain, limit, client; null: it may. */
+const char *message_withheld(const struct session *s);
 
 /* ---- bdat.c ---- */
 void session_bdat(struct session *s, const struct command *c);
