@@ -4,7 +4,7 @@
  * Everything is static: each test program has its own.  Modules: "probe" has a parameter of every
  * type and facts of every stage, "rate" takes entries, "scan" is one to be run on demand, "picky"
  * refuses its configuration in load() whenever its level is 13, "guard" asks tables, "judge" states results
- * and reads those of "guard" and "probe".
+ * and reads those of "guard" and "probe", "arbiter" decides, unless it is told not to obey it.
  */
 #ifndef TESTS_UNIT_POLICY_ENV_H
 #define TESTS_UNIT_POLICY_ENV_H
@@ -334,7 +334,31 @@ static const struct sp_filter env_stamp = {
 	.by_rule = env_stamp_by_rule
 };
 
-static const struct sp_filter *const env_modules[] = { &env_probe, &env_rate, &env_scan, &env_picky, &env_guard, &env_judge, &env_stamp };
+struct env_arbiter {
+	bool obey;
+};
+static const struct sp_param env_arbiter_params[] = {
+	{ .name = "obey", .type = SP_BOOL, .offset = offsetof(struct env_arbiter, obey), .fallback = "yes" },
+	SP_PARAMS_END
+};
+static const struct sp_fact_decl env_arbiter_facts[] = {
+	{ .name = "kept", .type = SP_STRING, .stage = SP_EOM, .help = "why it is to be kept back" },
+	SP_FACTS_END
+};
+
+static inline bool
+env_arbiter_decides(const void *conf)
+{
+	return ((const struct env_arbiter *)conf)->obey;
+}
+
+static const struct sp_filter env_arbiter = {
+	SP_FILTER_HEAD, .name = "arbiter", .summary = "decides", .params = env_arbiter_params, .facts = env_arbiter_facts,
+	.conf_size = sizeof(struct env_arbiter), .by_rule = env_arbiter_decides, .decides = env_arbiter_decides
+};
+
+static const struct sp_filter *const env_modules[] = { &env_probe, &env_rate, &env_scan, &env_picky, &env_guard, &env_judge, &env_stamp,
+	&env_arbiter };
 
 static inline enum sp_status
 env_filter_find(void *arg, const char *name, const struct sp_filter **ret, const char **reterr)
