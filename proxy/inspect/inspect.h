@@ -103,6 +103,12 @@ struct inspect_output {
 };
 enum sp_status inspect_apply(struct inspect *i, struct sp_span trace, struct inspect_output *ret);
 
+/* After inspect_mail(): each recipient will have a reply of his own (PRDR).  So the mildest verdict speaks for all, none that refuses
+ * some only ends the message early, and what a rule does for those who do not get it is not done. */
+void inspect_each(struct inspect *i);
+/* After inspect_end(): the verdict on one of those that the backend has taken, from 0. SP_NONE: past the last, or all have one verdict. */
+enum sp_status inspect_verdict(const struct inspect *i, size_t index, struct policy_verdict *ret);
+
 /* After inspect_end(): the envelope as filters have edited it.  params: as they are to be written, without a blank in front; lives
  * until inspect_reset(). */
 struct inspect_path {

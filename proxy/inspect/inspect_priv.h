@@ -243,6 +243,7 @@ struct transaction {
 	int64_t octets;         /* of content so far */
 	int64_t header_octets;
 	bool body_wanted;       /* a filter has a body hook */
+	bool each;              /* every recipient has a reply of his own */
 	bool settled;           /* refused at the header: verdict is the last one */
 	struct policy_verdict verdict;
 	enum sp_status fault;   /* content was lost: no memory */

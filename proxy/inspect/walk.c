@@ -65,6 +65,41 @@ weight(const struct policy_verdict *v)
 	return 6;
 }
 
+/* Does a speak rather than b? Where each has a reply of his own, the mildest does; but one that is held is held for all. */
+static bool
+speaks_over(const struct transaction *tx, const struct policy_verdict *a, const struct policy_verdict *b)
+{
+	bool accepts = a->verdict == POLICY_ACCEPT, other = b->verdict == POLICY_ACCEPT;
+
+	if (!tx->each || (accepts && other))
+		return weight(a) > weight(b);
+	if (accepts || other)
+		return accepts;
+	if (a->verdict == POLICY_UNDECIDED || b->verdict == POLICY_UNDECIDED)
+		return b->verdict != POLICY_UNDECIDED;
+	return weight(a) < weight(b);
+}
+
+void
+inspect_each(struct inspect *i)
+{
+	if (i->tx != NULL)
+		i->tx->each = true;
+}
+
+enum sp_status
+inspect_verdict(const struct inspect *i, size_t index, struct policy_verdict *ret)
+{
+	const struct recipient *r = i->tx != NULL && i->per_rcpt ? i->tx->rcpts : NULL;
+
+	while (r != NULL && index-- > 0)
+		r = r->next;
+	if (r == NULL)
+		return SP_NONE;
+	*ret = r->target.verdict;
+	return SP_OK;
+}
+
 struct policy_verdict
 walk_all(struct inspect *i, enum sp_stage stage)
 {
@@ -77,11 +112,11 @@ walk_all(struct inspect *i, enum sp_stage stage)
 	for (struct recipient *r = tx->rcpts; r != NULL; r = r->next) {
 		struct policy_verdict v = walk_target(i, &r->target, r, stage);
 
-		if (speaks == NULL || weight(&v) > weight(&speaks->verdict)) {
+		if (speaks == NULL || speaks_over(tx, &v, &speaks->verdict)) {
 			speaks = &r->target;
 			whose = r;
 		}
-		if (v.verdict == POLICY_REJECT)
+		if (v.verdict == POLICY_REJECT && !tx->each)
 			break; /* nobody can be stricter */
 	}
 	i->rcpt = whose;
@@ -150,6 +185,13 @@ walk_act(void *arg, const struct policy_action *action)
 	return note_effect(i->walking, action);
 }
 
+/* Is it the walk of a recipient who does not get the message, while others do? */
+static bool
+goes_without(const struct inspect *i, const struct target *t)
+{
+	return i->tx != NULL && i->tx->each && t->verdict.verdict != POLICY_UNDECIDED && t->verdict.verdict != POLICY_ACCEPT;
+}
+
 const struct effect *
 walk_effect(const struct inspect *i, const struct policy_rule *rule)
 {
@@ -157,7 +199,7 @@ walk_effect(const struct inspect *i, const struct policy_rule *rule)
 	const struct target *t;
 
 	while ((t = walk_next(i, &at)) != NULL)
-		for (const struct effect *e = t->effects; e != NULL; e = e->next)
+		for (const struct effect *e = goes_without(i, t) ? NULL : t->effects; e != NULL; e = e->next)
 			if (e->rule == rule)
 				return e;
 	return NULL;

@@ -174,6 +174,8 @@ session_mail(struct session *s, const struct command *c)
 		transaction_end(s);
 		return;
 	}
+	if (mail.prdr)
+		inspect_each(s->inspect);
 	s->state = STATE_MAIL;
 	session_reply(s, 250, "2.1.0", "ok");
 }
