@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """milters.py NAME - a milter of Debian does its job through Sallyport, before servers that have no milters.
 
-The same milter is asked by Postfix, and by Sallyport before a sink, before Exim and before OpenSMTPD.  Real mails of others and made
-ones go all four ways.  Replies must be the same: of an acceptance the class, of a refusal code, enhanced code and text.  What is stored
-must be the same: the fields in their order, the body's octets, the envelope.  The fields that a server puts on top as its trace
-are left out: Received, and of those that deliver Return-Path, Envelope-To, Delivery-Date, Delivered-To.  And Postfix
-is no judge of what the milter should have done: each made mail says what must become of it.
+The same milter is asked by Postfix, and by Sallyport before a sink, before Exim and before OpenSMTPD.  Real mails of others and
+made ones go all four ways.  Replies must be the same: of an acceptance the class, of a refusal code, enhanced code and text.  What
+is stored must be the same: the fields in their order, the body's octets, the envelope.  The fields that a server puts on top as its
+trace are left out: Received, and of those that deliver Return-Path, Envelope-To, Delivery-Date, Delivered-To.  And Postfix is no
+judge of what the milter should have done: each made mail says what must become of it.
 """
 import base64
+import contextlib
 import json
 import os
 import re
@@ -23,32 +24,38 @@ import servers
 EXTERNAL, INTERNAL = milters_kit.CLIENT, programs.INTERNAL
 REAL = 26
 GTUBE = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
-HEAD = "From: Ann <a@%s>\r\nTo: bob@example.com\r\nSubject: %s\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\nMessage-ID: <%s@%s>\r\nMIME-Version: 1.0\r\n"
+HEAD = ("From: Ann <a@%s>\r\nTo: bob@example.com\r\nSubject: %s\r\nDate: Sat, 21 Nov 2026 10:00:00 +0000\r\nMessage-ID: <%s@%s>\r\n"
+        "MIME-Version: 1.0\r\n")
+TEXT = "Content-Type: text/plain\r\n"
+EIGHT_BIT = "Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n"
 
 
 class Letter:
-    """A message to be sent.  'reply' is what its end must be answered with, 'field' an expression for what must be in the stored header."""
+    """A message to be sent.  'reply' is what one of its replies must begin with, 'field' what must be in the stored header."""
 
-    def __init__(self, name, content, reply="250", field=None, sender="a@sender.example", client=EXTERNAL, rcpts=("bob@example.com",)):
+    def __init__(self, name, content, reply="250", field=None, sender="a@sender.example", client=EXTERNAL, rcpts=("bob",)):
         self.name, self.reply, self.field = name, reply, field
-        self.sender, self.client, self.rcpts = sender, client, list(rcpts)
+        self.sender, self.client, self.rcpts = sender, client, [r + "@example.com" for r in rcpts]
         self.content = b"X-Case: case=%s\r\n" % name.encode() + content
 
 
-def made(name, body=b"Hello Bob.\r\n", subject="hello", domain="sender.example", head="Content-Type: text/plain\r\n", **more):
+def made(name, body=b"Hello Bob.\r\n", subject="hello", domain="sender.example", head=TEXT, **more):
     text = (HEAD % (domain, subject, name, domain) + head).encode() + b"\r\n" + body
     return Letter(name, text, sender="a@" + domain, **more)
 
 
 def attached(name, data, **more):
-    body = (b'--b\r\nContent-Type: text/plain\r\n\r\nSee the file.\r\n--b\r\nContent-Type: application/octet-stream; name="a.com"\r\n'
-            b"Content-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(data).replace(b"\n", b"\r\n") + b"--b--\r\n")
+    body = (b"--b\r\nContent-Type: text/plain\r\n\r\nSee the file.\r\n--b\r\n"
+            b'Content-Type: application/octet-stream; name="a.com"\r\nContent-Transfer-Encoding: base64\r\n\r\n'
+            + base64.encodebytes(data).replace(b"\n", b"\r\n") + b"--b--\r\n")
     return made(name, body, head='Content-Type: multipart/mixed; boundary="b"\r\n', **more)
 
 
 def real():
-    """Real mails, every so many of the collection: those that no server mends and the gateway does not refuse; less the fields of their
-    first delivery that Exim takes away."""
+    """Real mails, every so many of the collection: those that no server mends and the gateway does not refuse.
+
+    The fields of their first delivery that Exim takes away are not sent.
+    """
     folder = servers.data_folder("mail-spamassassin-shared")
     with open(os.path.join(folder, "labels.jsonl")) as f:
         names = [os.path.join(folder, json.loads(line)["file"]) for line in f]
@@ -69,9 +76,9 @@ def common():
     bounce = made("null-sender")
     bounce.sender = ""
     return [made("plain"), made("empty-body", b""), made("dots", b".\r\n..\r\n.x\r\n"), made("subject-long", subject="x" * 700),
-            made("folded", subject="one\r\n two\r\n\tthree"), bounce, made("two", rcpts=("bob@example.com", "ann@example.com")),
+            made("folded", subject="one\r\n two\r\n\tthree"), bounce, made("two", rcpts=("bob", "ann")),
             made("long", b"0123456789abcdef 0123456789abcdef\r\n" * 9000),
-            made("eight-bit", "Gr\u00fc\u00dfe\r\n".encode(), head="Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: 8bit\r\n")]
+            made("eight-bit", "Gr\u00fc\u00dfe\r\n".encode(), head=EIGHT_BIT)]
 
 
 # ---- each milter: how it is started, what else is sent to it -------------------------------------------
@@ -109,7 +116,8 @@ class Job:
         import dkim
         letter = made(name, domain=domain, **more)
         with open(self.key, "rb") as f:
-            signature = dkim.sign(letter.content, programs.SELECTOR.encode(), domain.encode(), f.read(), include_headers=[b"from", b"subject"])
+            signature = dkim.sign(letter.content, programs.SELECTOR.encode(), domain.encode(), f.read(),
+                                  include_headers=[b"from", b"subject"])
         letter.content = signature + (letter.content.replace(b"Hello", b"Hullo") if spoil else letter.content)
         return letter
 
@@ -118,7 +126,7 @@ class Rspamd(Job):
     PROGRAM = programs.Rspamd
 
     def letters(self):
-        return [made("gtube", GTUBE + b"\r\n", reply="554 5.7.1 Gtube pattern"), attached("gtube-attached", GTUBE + b"\r\n", reply=""),
+        return [made("gtube", GTUBE + b"\r\n", reply="554 5.7.1 Gtube pattern"), attached("gtube-attached", GTUBE, reply=""),
                 made("ham", field=rb"(?m)^X-Spam"), self.signed("dkim-good", field=rb"dkim=pass"),
                 self.signed("dkim-bad", spoil=True, field=rb"dkim=fail")]
 
@@ -160,7 +168,8 @@ class OpenDmarc(Job):
 
     def letters(self):
         result = rb"Authentication-Results: auth\.example\.net; dmarc=%s"
-        return [self.signed("aligned", field=result % b"pass"), self.signed("strict-good", "strict.example", field=result % b"pass"),
+        return [self.signed("aligned", field=result % b"pass"),
+                self.signed("strict-good", "strict.example", field=result % b"pass"),
                 made("strict-bad", domain="strict.example", reply="550 5.7.1 rejected by DMARC policy for strict.example"),
                 self.signed("strict-other", "strict.example", spoil=True, reply="550 5."),
                 made("none", domain="nothing.example", field=result % b"none"), made("spf", field=result % b"pass")]
@@ -192,11 +201,42 @@ class MailFromd(Job):
     def letters(self):
         return [made("refused", domain="refused.example", reply="550 5.1.8 sender a@refused.example is not wanted"),
                 made("lottery", subject="LOTTERY won", reply="554 5.7.1 no: subject LOTTERY won"),
-                made("ann-only", rcpts=("ann@example.com",), reply="451 4.2.1 ann is away"),
-                made("noted", field=rb"(?m)^X-Mailfromd: from a@sender\.example by helo client\.example\.org, client 192\.0\.2\.77")]
+                made("ann-only", rcpts=("ann",), reply="451 4.2.1 ann is away"),
+                made("noted", field=rb"(?m)^X-Mailfromd: from a@sender\.example by helo client\.example\.org, client 192\.0\.2\.77$")]
 
 
-JOBS = {"rspamd": Rspamd, "opendkim": OpenDkim, "opendmarc": OpenDmarc, "clamav": ClamAv, "spamass": SpamAss, "mailfromd": MailFromd}
+class Python(Job):
+    """What a milter may change, in one in Python."""
+
+    CASES = {
+        "*": {"eom": [["insert", 1, "X-Python", "seen"], ["add", "X-Last", "yes"]]},
+        "subject": {"eom": [["change", 1, "Subject", "changed"], ["delete", 1, "Date"]]},
+        "body": {"eom": [["body", "another\r\nbody\r\n"]]},
+        "renamed": {"eom": [["sender", "new@sender.example", ""]]},
+        "more": {"eom": [["rcpt", "ann@example.com", ""]]},
+        "less": {"eom": [["unrcpt", "bob@example.com"]]},
+        "other": {"eom": [["unrcpt", "bob@example.com"], ["rcpt", "ann@example.com", ""], ["add", "X-For", "ann"]]},
+        "late": {"eom": [["add", "X-Never", "x"], ["reply", "550", "5.7.1", "no", "and again no"]]},
+        "early": {"mail": [["reply", "451", "4.7.1", "not yet"]]},
+        "nobody": {"rcpt": [["reply", "550", "5.1.1", "not bob"]]},
+        "gone": {"eoh": [["discard"]]},
+    }
+
+    def start(self, dns):
+        return [milters_kit.Table(self.folder, self.packages, self.CASES)]
+
+    def letters(self):
+        def case(name, **more):
+            return made(name, domain=name + ".sender.example", **more)
+        return [made("seen", field=rb"\A@X-Python: seen\n"), case("subject", field=rb"(?m)^Subject: changed\n(?!Date)"),
+                case("body", rcpts=("bob", "ann")), case("renamed"), case("more"), case("less", rcpts=("bob", "ann")),
+                case("other", field=rb"X-For: ann"), case("late", reply="550 5.7.1 no\n5.7.1 and again no"),
+                case("early", reply="451 4.7.1 not yet"), case("nobody", rcpts=("bob", "ann"), reply="550 5.1.1 not bob"),
+                case("gone")]
+
+
+JOBS = {"rspamd": Rspamd, "opendkim": OpenDkim, "opendmarc": OpenDmarc, "clamav": ClamAv, "spamass": SpamAss, "mailfromd": MailFromd,
+        "python": Python}
 
 
 # ---- the run -----------------------------------------------------------------------------------------
@@ -204,21 +244,22 @@ JOBS = {"rspamd": Rspamd, "opendkim": OpenDkim, "opendmarc": OpenDmarc, "clamav"
 class Result:
     """What one way gave: replies, and what arrived, by case."""
 
-    def __init__(self, way, letters):
+    def __init__(self, way, letters, theirs=None):
         self.name, sessions, self.replies = way.name, {}, {}
         for letter in letters:
             session = sessions.setdefault(letter.client, milters_kit.Session(way.port, letter.client))
             self.replies[letter.name] = session.message(letter.content, letter.sender, letter.rcpts)
         for session in sessions.values():
             session.close()
-        taken = sum(len(l.rcpts) if way.name[-4:] in ("exim", "mtpd") else 1 for l in letters if self.replies[l.name][-1].code == 250)
-        try:
-            servers.wait_until(lambda: len(way.settled()) >= taken, "", 20)
-        except RuntimeError:
-            pass  # the comparison says which
+        with contextlib.suppress(RuntimeError):  # it is for the comparison to say what is missing
+            servers.wait_until(lambda: theirs is None or len(way.settled()) >= theirs.copies(way), "all to be delivered", 20)
         self.mails = {}
         for mail in way.settled():
             self.mails.setdefault(mail.case(), []).append(mail)
+
+    def copies(self, way):
+        """How many will be stored on another way: one of each message, or one for each recipient."""
+        return sum(1 if way.is_sink() else len(mails[0].envelope[1]) for mails in self.mails.values())
 
 
 def judge(job, letter, theirs, ours):
@@ -229,10 +270,16 @@ def judge(job, letter, theirs, ours):
         faults.append("replies: %r there, %r here" % (a, b))
     there, here = [r.mails.get(letter.name, []) for r in (theirs, ours)]
     taken = ours.replies[letter.name][-1].code == 250
-    if bool(here) != taken:
+    if bool(here) and not taken:
         faults.append("answered %r, and stored %d times" % (b[-1], len(here)))
+    if bool(here) != bool(there):
+        faults.append("stored %d times there, %d times here" % (len(there), len(here)))
+    if there and here and here[0].box:
+        wanted = {milters_kit.address(r).split(b"@")[0].decode() for r in there[0].envelope[1]}
+        if {m.box for m in here} != wanted or len(here) != len(wanted):
+            faults.append("for %s there, for %s here" % (sorted(wanted), sorted(m.box for m in here)))
     for mail in here:
-        difference = milters_kit.difference(there[0].masked(job.mask), mail.masked(job.mask)) if there else "not stored there"
+        difference = there and milters_kit.difference(there[0].masked(job.mask), mail.masked(job.mask))
         if difference:
             faults.append(difference)
     if not any(said.startswith(letter.reply) for said in [repr(r) for r in ours.replies[letter.name] if r.code != 354]):
@@ -258,7 +305,7 @@ def run(job, folder):
             with milters_kit.ByPostfix(folder, [m.socket for m in running], "myhostname = gateway.example.net\n") as postfix:
                 theirs = Result(postfix, letters)
             with milters_kit.Gateway(folder, stores, uses, rules + "accept") as gateway:
-                ours = [Result(way, letters) for way in gateway.ways]
+                ours = [Result(way, letters, theirs) for way in gateway.ways]
         finally:
             for peer in behind:
                 peer.stop()

@@ -230,11 +230,14 @@ class BySallyport:
     def __init__(self, name, store, port):
         self.name, self.store, self.port = "sallyport+" + name, store, port
 
+    def is_sink(self):
+        return isinstance(self.store, Sink)
+
     def settled(self):
         """What has arrived: the gateway's word is the server's own, so a server that delivers later may still be at it."""
-        if isinstance(self.store, Sink):
+        if self.is_sink():
             return self.store.messages()
-        return [Mail(data, None) for _, data in self.store.messages()]
+        return [Mail(data, None, box) for box, data in self.store.messages()]
 
 
 FRONT = """listen 127.0.0.1:%d { hostname "%s" backend %s relay to example.com xclient from 127.0.0.0/8
@@ -259,11 +262,11 @@ DELIVERY = (b"return-path", b"envelope-to", b"delivery-date", b"delivered-to")
 
 
 class Mail:
-    """A message as it was stored: fields (name, whole field with LF ends), body, envelope (None: the store does not tell it)."""
+    """A message as it was stored: fields with LF ends, body, envelope (None: the store does not tell it), mailbox (None: a sink)."""
 
-    def __init__(self, data, envelope):
+    def __init__(self, data, envelope, box=None):
         data = data.replace(b"\r\n", b"\n")
-        self.envelope, self.fields, self.trace = envelope, [], []
+        self.envelope, self.fields, self.trace, self.box = envelope, [], [], box
         while True:
             name, whole, rest = wire.field(data)
             if not whole:
@@ -331,7 +334,7 @@ def address(argument):
 
 
 def plain(envelope):
-    """Without SIZE=, which each server makes itself, BODY=, which says what the way can carry, and an ORCPT= that repeats the address."""
+    """Without SIZE=, which each server makes itself, BODY=, which says what the way can carry, and ORCPT= that repeats the address."""
     lines = [re.sub(rb"(?i) (SIZE=\d+|BODY=\w+)", b"", line).strip() for line in [envelope[0]] + sorted(envelope[1])]
     return [re.sub(rb"\A<(.*)>(.*) ORCPT=rfc822;\1(?= |\Z)", rb"<\1>\2", line) for line in lines]
 
@@ -372,8 +375,10 @@ class Session:
                 self._open()
             lines = ["MAIL FROM:<%s>%s" % (sender, options)] + ["RCPT TO:<%s>" % r for r in rcpts] + ["DATA"]
             for line in lines:
+                if line == "DATA" and all(r.code >= 400 for r in replies[1:]):
+                    break
                 replies.append(self.wire.ask(line))
-                if replies[-1].code >= 400 and line.startswith("MAIL"):
+                if line.startswith("MAIL") and replies[-1].code >= 400:
                     break
             if replies[-1].code == 354:
                 self.wire.send(wire.stuffed(content) + b".\r\n")

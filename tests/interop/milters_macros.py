@@ -2,8 +2,8 @@
 """milters_macros.py - the macros that a milter is given: by Postfix, and through the gateway.
 
 A milter writes down which macros it finds set at each command: for a client as it comes, one under TLS, one with a login; once with
-what servers send unasked, once with symbol lists of its own.  What Postfix sets at a command must be set by the gateway there, too, and to
-the same value but for those in DIFFERS, which must be set all the same.
+what servers send unasked, once with symbol lists of its own.  What Postfix sets at a command must be set by the gateway there, too,
+and to the same value but for those in DIFFERS, which must be set all the same.
 """
 import ssl
 import sys
@@ -22,8 +22,8 @@ DIFFERS = {
     "{client_connections}": "how many at once: what was there before the XCLIENT counts",
 }
 SYMBOLS = {
-    "connect": "j _ v {client_addr} {client_name} {client_port} {client_ptr} {client_resolve} {client_connections} {daemon_addr} {daemon_name} "
-               "{daemon_port} {if_addr} {if_name}",
+    "connect": "j _ v {client_addr} {client_name} {client_port} {client_ptr} {client_resolve} {client_connections} {daemon_addr} "
+               "{daemon_name} {daemon_port} {if_addr} {if_name}",
     "helo": "{tls_version} {cipher} {cipher_bits} {cert_subject} {cert_issuer} {verify}",
     "mail": "i {auth_type} {auth_authen} {auth_author} {auth_ssf} {mail_addr} {mail_host} {mail_mailer}",
     "rcpt": "i {rcpt_addr} {rcpt_host} {rcpt_mailer}",
@@ -88,7 +88,8 @@ def compare(title, theirs, ours):
             ok = name in here and (name in DIFFERS or here[name] == there[name])
             failed += not ok
             if not ok or name in DIFFERS:
-                print("%s %-14s %-8s %-22s %r there, %r here" % ("ok    " if ok else "FAILED", title, stage, name, there[name], here.get(name)))
+                print("%s %-14s %-8s %-22s %r there, %r here"
+                      % ("ok    " if ok else "FAILED", title, stage, name, there[name], here.get(name)))
         more = ["%s=%s" % (n, v) for n, v in sorted(here.items()) if n not in there]
         print("ok     %-14s %-8s %d alike%s" % (title, stage, len([n for n in there if here.get(n) == there[n]]),
                                                "; only here: " + ", ".join(more) if more else ""))
@@ -100,7 +101,8 @@ def compare(title, theirs, ours):
 
 def play(folder, packages, kind, cert):
     failed, table = 0, {"*symbols": SYMBOLS} if kind == "asked" else {}
-    tls = "myhostname = gateway.example.net\nsmtpd_tls_cert_file = %s\nsmtpd_tls_key_file = %s\nsmtpd_tls_security_level = may\n" % cert
+    tls = ("myhostname = gateway.example.net\nsmtpd_tls_cert_file = %s\nsmtpd_tls_key_file = %s\n"
+           "smtpd_tls_security_level = may\n" % cert)
     with milters_kit.Table(folder, packages, table, "table-" + kind) as milter:
         with milters_kit.ByPostfix(folder + "/" + kind, [milter.socket], tls, "tlsmgr unix - - n 1000? 1 tlsmgr\n") as postfix:
             theirs = {scene: seen(milter, postfix.port, scene) for scene in SCENES}

@@ -18,7 +18,8 @@ class Rspamd(milters_kit.Milter):
     def prepare(self):
         self._write("options", 'dns { nameserver = ["%s"]; timeout = 1s; retransmits = 1; enable_dnssec = false; }\n'
                     'url_tld = "/peer/tld";\n'
-                    'pidfile = "/peer/run/pid"; control_socket = "/peer/run/control mode=0600"; check_all_filters = true;\n' % self.dns.host)
+                    'pidfile = "/peer/run/pid"; control_socket = "/peer/run/control mode=0600"; check_all_filters = true;\n'
+                    % self.dns.host)
         self._write("proxy", 'bind_socket = "/peer/run/milter mode=0666"; milter = yes; timeout = 60s; count = 1;\n'
                     'upstream "local" { default = yes; self_scan = yes; }\n')
         self._write("tld", "com\norg\nnet\nexample\n")  # its own list takes seconds to compile
@@ -65,9 +66,9 @@ class OpenDkim(milters_kit.Milter):
         os.chmod(os.path.join(self.share, "dkim.key"), 0o600)
         self._write("internal", INTERNAL + "\n")
         self._write("conf", "Mode sv\nDomain %s\nSelector %s\nKeyFile /peer/dkim.key\nSocket local:/peer/run/milter\nUMask 000\n"
-                    "InternalHosts /peer/internal\nExternalIgnoreList /peer/internal\nNameservers %s\nAuthservID %s\nAlwaysAddARHeader yes\n"
-                    "On-BadSignature reject\nCanonicalization relaxed/simple\nSyslog no\nRequireSafeKeys no\nMinimumKeyBits 512\n"
-                    "DNSTimeout 3\nOversignHeaders From\n" % (DOMAIN, SELECTOR, self.dns.host, AUTHSERV))
+                    "InternalHosts /peer/internal\nExternalIgnoreList /peer/internal\nNameservers %s\nAuthservID %s\n"
+                    "AlwaysAddARHeader yes\nOn-BadSignature reject\nCanonicalization relaxed/simple\nSyslog no\n"
+                    "RequireSafeKeys no\nMinimumKeyBits 512\nDNSTimeout 3\nOversignHeaders From\n" % (DOMAIN, SELECTOR, self.dns.host, AUTHSERV))
         return "exec /usr/sbin/opendkim -f -x /peer/conf\n"
 
 
@@ -94,8 +95,10 @@ class ClamAv(milters_kit.Milter):
         self._write("eicar.ndb", "Eicar-Test-Signature:0:*:%s\n" % EICAR.hex())
         self._write("clamd.conf", "LocalSocket /peer/run/clamd\nDatabaseDirectory /peer/db\nForeground yes\nLogFile /peer/log/clamd\n"
                     "User root\nMaxThreads 2\n")
-        self._write("milter.conf", 'MilterSocket unix:/peer/run/milter\nMilterSocketMode 666\nClamdSocket unix:/peer/run/clamd\nUser root\n'
-                    'Foreground yes\nOnInfected Reject\nRejectMsg "infected: %v"\nAddHeader Replace\nReportHostname scanner.example.net\n'
+        self._write("milter.conf", 'MilterSocket unix:/peer/run/milter\nMilterSocketMode 666\n'
+                    'ClamdSocket unix:/peer/run/clamd\nUser root\n'
+                    'Foreground yes\nOnInfected Reject\nRejectMsg "infected: %v"\n'
+                    'AddHeader Replace\nReportHostname scanner.example.net\n'
                     "LogFile /peer/log/milter\nLogInfected Basic\n")
         return """mkdir -p /peer/db
 cp /peer/eicar.ndb /peer/db
@@ -133,8 +136,8 @@ class SpamAss(milters_kit.Milter):
 cp /peer/local.cf /peer/rules/
 cp /peer/init.pre /peer/site/
 export PERL5LIB=/usr/share/perl5
-/usr/sbin/spamd -L -x -m 2 --min-children=1 -C /peer/rules --siteconfigpath=/peer/site --socketpath=/peer/run/spamd -s /peer/log/spamd \\
-	-r /peer/run/spamd.pid &
+/usr/sbin/spamd -L -x -m 2 --min-children=1 -C /peer/rules --siteconfigpath=/peer/site \\
+	--socketpath=/peer/run/spamd -s /peer/log/spamd -r /peer/run/spamd.pid &
 n=0; while [ ! -S /peer/run/spamd ] && [ $n -lt 400 ]; do sleep 0.1; n=$((n + 1)); done
 exec /usr/sbin/spamass-milter -p /peer/run/milter -r 15 -- --socket=/peer/run/spamd
 """
@@ -200,13 +203,17 @@ class MailFromd(milters_kit.Milter):
 
 
 kit.LIBRARIES.update({
-    "rspamd": ["libhyperscan5", "libluajit-5.1-common", "libluajit-5.1-2", "libicu72", "libsodium23", "libglib2.0-0", "libunwind8", "libarchive13"],
-    "opendkim": ["libhashkit2", "libmemcached11", "libopendbx1", "librbl1", "libvbr2", "libopendkim11", "libmilter1.0.1", "libunbound8", "liblua5.3-0"],
+    "rspamd": ["libhyperscan5", "libluajit-5.1-common", "libluajit-5.1-2", "libicu72", "libsodium23",
+               "libglib2.0-0", "libunwind8", "libarchive13"],
+    "opendkim": ["libhashkit2", "libmemcached11", "libopendbx1", "librbl1", "libvbr2",
+                 "libopendkim11", "libmilter1.0.1", "libunbound8", "liblua5.3-0"],
     "opendmarc": ["libopendmarc2", "libmilter1.0.1", "libspf2-2"],
     "clamav-milter": ["clamav-daemon", "clamav-base", "libclamav12", "libmspack0", "libmilter1.0.1"],
-    "spamass-milter": ["spamc", "spamd", "spamassassin", "libhtml-parser-perl", "libhtml-tagset-perl", "libnetaddr-ip-perl", "libnet-dns-perl",
-                       "libsocket6-perl", "libregexp-ipv6-perl", "liburi-perl", "libtimedate-perl", "libhttp-date-perl",
+    "spamass-milter": ["spamc", "spamd", "spamassassin", "libhtml-parser-perl", "libhtml-tagset-perl",
+                       "libnetaddr-ip-perl", "libnet-dns-perl", "libsocket6-perl", "libregexp-ipv6-perl", "liburi-perl", "libtimedate-perl",
+                       "libhttp-date-perl",
                        "libsys-hostname-long-perl", "libdigest-hmac-perl", "libmail-dkim-perl", "libmilter1.0.1"],
-    "mailfromd": ["m4", "libsigsegv2", "libadns1", "libmailutils9", "libmu-dbm9", "libgsasl18", "libgssglue1", "libidn12", "libntlm0", "libltdl7", "libmariadb3",
-                  "guile-3.0-libs", "libmaxminddb0", "liblzo2-2", "libkyotocabinet16v5", "libmilter1.0.1"],
+    "mailfromd": ["m4", "libsigsegv2", "libadns1", "libmailutils9", "libmu-dbm9", "libgsasl18",
+                  "libgssglue1", "libidn12", "libntlm0", "libltdl7", "libmariadb3", "guile-3.0-libs", "libmaxminddb0",
+                  "liblzo2-2", "libkyotocabinet16v5", "libmilter1.0.1"],
 })

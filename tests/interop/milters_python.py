@@ -3,16 +3,16 @@
 
     milters_python.py SOCKET CASES LOG
 
-CASES is a JSON object: a case's name to {stage: [action, ...]}, stages connect helo mail rcpt data header eoh body eom.  The case is named
-by the domain of the envelope's sender up to its first dot ("h7" for <any@h7.sender.example>), at connect and helo by the client's
-host name or HELO name.  "*" is for all that are not named.  An action is a list of a word and its values:
+CASES is a JSON object: a case's name to {stage: [action, ...]}, stages connect helo mail rcpt data header eoh body eom.  The case is
+named by the domain of the envelope's sender up to its first dot ("h7" for <any@h7.sender.example>), at connect and helo by the
+client's host name or HELO name.  "*" is for all that are not named.  An action is a list of a word and its values:
 
     ["add", name, value]   ["insert", index, name, value]   ["change", index, name, value]   ["delete", index, name]
     ["sender", address, parameters]   ["rcpt", address, parameters]   ["unrcpt", address]   ["body", text]   ["quarantine", reason]
     ["reply", code, enhanced, text, ...]   and what a callback returns: ["accept"] ["reject"] ["tempfail"] ["discard"] ["skip"]
 
-CASES may have "*leadspc": true, for HDR_LEADSPC, and "*symbols": {stage: "names of macros"}, which are then asked for.  Each line of LOG
-is a JSON object: what came at a stage, with all macros that were set.
+CASES may have "*leadspc": true, for HDR_LEADSPC, and "*symbols": {stage: "names of macros"}, which are then asked for.  Each line
+of LOG is a JSON object: what came at a stage, with all macros that were set.
 """
 import json
 import re
@@ -27,9 +27,10 @@ NAMES = ["j", "_", "i", "v", "r", "s", "{auth_type}", "{auth_authen}", "{auth_au
          "{client_port}", "{client_ptr}", "{client_resolve}", "{client_connections}", "{daemon_addr}", "{daemon_name}", "{daemon_port}",
          "{if_addr}", "{if_name}", "{mail_addr}", "{mail_host}", "{mail_mailer}", "{rcpt_addr}", "{rcpt_host}", "{rcpt_mailer}",
          "{tls_version}", "{cipher}", "{cipher_bits}", "{cert_subject}", "{cert_issuer}", "{verify}", "{msg_id}", "{nrcpts}"]
-VERDICTS = {"accept": Milter.ACCEPT, "reject": Milter.REJECT, "tempfail": Milter.TEMPFAIL, "discard": Milter.DISCARD, "skip": Milter.SKIP}
-STAGES = {"connect": Milter.M_CONNECT, "helo": Milter.M_HELO, "mail": Milter.M_ENVFROM, "rcpt": Milter.M_ENVRCPT, "data": Milter.M_DATA,
-          "eoh": Milter.M_EOH, "eom": Milter.M_EOM}
+VERDICTS = {"accept": Milter.ACCEPT, "reject": Milter.REJECT, "tempfail": Milter.TEMPFAIL, "discard": Milter.DISCARD,
+            "skip": Milter.SKIP}
+STAGES = {"connect": Milter.M_CONNECT, "helo": Milter.M_HELO, "mail": Milter.M_ENVFROM, "rcpt": Milter.M_ENVRCPT,
+          "data": Milter.M_DATA, "eoh": Milter.M_EOH, "eom": Milter.M_EOM}
 
 
 class Actor(Milter.Base):

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""milters_replies.py - what a milter answers at each stage, and its edits of envelope and body: by Postfix, and through the gateway.
+"""milters_replies.py - what a milter answers at each stage, and its edits of envelope and body: by Postfix, and by the gateway.
 
-CASES is the table: what the milter does at which stage (actions of milters_python.py), and what the client and the sink saw of it by Postfix.
-Refusals stand with the command they answer, in full; then what was stored, "lost" for a connection that was closed instead, or
-"nothing" where the message was taken and thrown away.  The message goes to bob and ann; on the same connection another one follows, for
-which the milter does nothing, and "then" is what becomes of that, where it is not stored.
+CASES is the table: what the milter does at which stage (actions of milters_python.py), and what the client and the sink saw of it
+by Postfix.  Refusals stand with the command they answer, in full; then what was stored, "lost" for a connection that was closed
+instead, or "nothing" where the message was taken and thrown away.  The message goes to bob and ann; on the same connection another
+one follows, for which the milter does nothing; where that is not stored, "then not stored" says so.
 A fourth member is what Sallyport makes of it where that differs on purpose, with the reason beside it.
 """
 import sys
@@ -202,7 +202,8 @@ CASES = [
 
 def outcome(name, replies, mail, after):
     """In the table's words."""
-    refused = ["%s: %s" % (stage, repr(r).replace("\n", " / ") if r else "lost") for stage, r in replies if r is None or r.code >= 400]
+    refused = ["%s: %s" % (stage, repr(r).replace("\n", " / ") if r else "lost") for stage, r in replies
+               if r is None or r.code >= 400]
     words = ["; ".join(refused)] if refused else []
     if mail:
         words.append(mail_words(name, mail))
