@@ -107,6 +107,20 @@ test_shadow_routes_nowhere(void **state)
 	policy_free(&p);
 }
 
+/* A place for quarantine gets mail, but no recipient is meant for it: it need not offer what others do. */
+static void
+test_quarantine_chooses_nothing(void **state)
+{
+	struct policy *p = env_compile(HEAD "q : if client.port == 1 quarantine one\n b : if client.port == 2 backend two\n accept\n}\n");
+
+	(void)state;
+	assert_non_null(p);
+	assert_true(policy_routes_to(p, SPAN_LIT("one")) && policy_routes_to(p, SPAN_LIT("two")));
+	assert_false(policy_chooses(p, SPAN_LIT("one")));
+	assert_true(policy_chooses(p, SPAN_LIT("two")));
+	policy_free(&p);
+}
+
 int
 main(void)
 {
@@ -115,6 +129,7 @@ main(void)
 		cmocka_unit_test(test_too_late),
 		cmocka_unit_test(test_acts),
 		cmocka_unit_test(test_shadow_routes_nowhere),
+		cmocka_unit_test(test_quarantine_chooses_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
