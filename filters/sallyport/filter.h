@@ -222,7 +222,7 @@ struct sp_eom {
 	int64_t octets; /* header and body, dots unstuffed */
 };
 /* The message as it will go on: verdict and edits are settled (0.2). Within this hook header_get()
- * gives the final fields, our own trace first, body_get() the final body, and header_insert() with
+ * gives the final fields, our own trace too, body_get() the final body, and header_insert() with
  * index 0, the only edit that is allowed, puts a field on top of all, those of earlier calls too. */
 struct sp_final {
 	size_t headers;
