@@ -115,6 +115,12 @@ get_client(struct sp_ctx *ctx, struct value *v)
 }
 
 static bool
+get_cipher_bits(struct sp_ctx *ctx, struct value *v)
+{
+	return fact_get(ctx, "tls.bits", v) && !(v->len == 1 && v->text[0] == '0'); /* 0: there is no TLS */
+}
+
+static bool
 get_version(struct sp_ctx *ctx, struct value *v)
 {
 	(void)ctx;
@@ -220,7 +226,7 @@ static const struct macro {
 	{ "cert_issuer", "tls.client.issuer", NULL },
 	{ "cert_subject", "tls.client.subject", NULL },
 	{ "cipher", "tls.cipher", NULL },
-	{ "cipher_bits", "tls.bits", NULL },
+	{ "cipher_bits", NULL, get_cipher_bits },
 	{ "client_addr", "client.ip", NULL },
 	{ "client_name", NULL, get_client_name },
 	{ "client_port", "client.port", NULL },

@@ -74,7 +74,18 @@ milter_load(struct sp_load *load, const struct sp_host *host, void *conf, struct
 		return SP_INVALID;
 	}
 	c->endpoint = endpoint;
+	c->pool->host = host;
 	return SP_OK;
+}
+
+static void
+milter_unload(void *conf, struct sp_entry *entries, size_t count)
+{
+	struct milter_conf *c = conf;
+
+	(void)entries, (void)count;
+	if (c->pool != NULL && c->pool->host != NULL)
+		pool_fini(c->pool);
 }
 
 static bool
@@ -295,7 +306,8 @@ milter_on_reset(struct sp_ctx *ctx)
 
 SP_FILTER(milter) = { SP_FILTER_HEAD, .name = "milter", .summary = "asks a milter, over a socket",
 	.facts = milter_facts, .params = milter_params, .conf_size = sizeof(struct milter_conf),
-	.session_size = sizeof(struct talk), .tx_size = sizeof(struct tx), .load = milter_load, .on_connect = milter_on_connect,
+	.session_size = sizeof(struct talk), .tx_size = sizeof(struct tx), 
+	.load = milter_load, .unload = milter_unload, .on_connect = milter_on_connect,
 	.on_helo = milter_on_helo, .on_mail = milter_on_mail, .on_rcpt = milter_on_rcpt, .on_data = milter_on_data,
 	.on_eom = milter_on_eom, .on_reset = milter_on_reset, .on_close = milter_on_close, .by_rule = milter_decides,
 	.decides = milter_decides, .lasts = true };

@@ -217,13 +217,13 @@ pool_give(struct sp_ctx *ctx, struct link **l, bool good)
 }
 
 void
-pool_fini(struct pool *p, const struct sp_host *host)
+pool_fini(struct pool *p)
 {
 	while (p->parked != NULL) {
 		struct link *l = p->parked;
 
 		p->parked = l->next;
-		link_free(host, &l);
+		link_free(p->host, &l);
 	}
 	p->parked_count = 0;
 }

@@ -18,6 +18,7 @@ enum {
 };
 
 struct pool {
+	const struct sp_host *host; /* for connections that no session has */
 	struct link *parked; /* the latest first */
 	size_t parked_count;
 	int64_t active, waiting;
@@ -48,6 +49,6 @@ void pool_succeeded(struct sp_ctx *ctx, int64_t ms);
 void pool_report(struct sp_ctx *ctx, bool at_end);
 /* Milliseconds within which so many per cent of the calls were answered. */
 uint64_t pool_percentile(const struct pool *p, unsigned percent);
-void pool_fini(struct pool *p, const struct sp_host *host);
+void pool_fini(struct pool *p);
 
 #endif
