@@ -389,7 +389,8 @@ struct sp_host {
 	enum sp_status (*draft_remove)(struct sp_ctx *, size_t index);
 	/* As body_get(), as filters above this one have left it: what this one writes meanwhile is not seen */
 	enum sp_status (*draft_body)(struct sp_ctx *, int64_t offset, struct sp_span *ret);
-	/* The envelope as edited so far; recipients in the order of RCPT, then those added. SP_NONE past the last */
+	/* The envelope as edited so far; recipients in the order of RCPT, then those added. SP_NONE past the last.
+	 * draft_rcpt() may be called in on_data, too: those whom nobody has refused */
 	enum sp_status (*draft_sender)(struct sp_ctx *, struct sp_mail *ret);
 	enum sp_status (*draft_rcpt)(struct sp_ctx *, size_t index, struct sp_rcpt *ret);
 	/* Edits of it, in on_eom only; params "": those of the client stay (sender), or none (a new recipient).

@@ -351,15 +351,33 @@ envelope_get_sender(struct sp_ctx *ctx, struct sp_mail *ret)
 	return SP_OK;
 }
 
+/* At DATA nobody has edited anything: those that were accepted. */
+static enum sp_status
+came_at(const struct transaction *tx, size_t index, struct sp_rcpt *ret)
+{
+	const struct recipient *r = tx->rcpts;
+
+	for (size_t n = 0; n < index && r != NULL; n++)
+		r = r->next;
+	if (r == NULL)
+		return SP_NONE;
+	*ret = (struct sp_rcpt){ .address = r->address.text, .local = r->address.local, .domain = r->address.domain, .index = index,
+		.params = span_trim(r->params) };
+	return SP_OK;
+}
+
 enum sp_status
 envelope_get_rcpt(struct sp_ctx *ctx, size_t index, struct sp_rcpt *ret)
 {
-	struct envelope *v = edits_at_eom(use_of(ctx)) ? envelope_of(use_of(ctx)->in) : NULL;
+	const struct use *u = use_of(ctx);
+	struct envelope *v = edits_at_eom(u) ? envelope_of(u->in) : NULL;
 	const struct envelope_rcpt *r = v == NULL ? NULL : rcpt_at(v, index);
 	struct sp_span params;
 
+	if (u->stage == SP_DATA && u->in->tx != NULL)
+		return came_at(u->in->tx, index, ret);
 	if (v == NULL)
-		return edits_at_eom(use_of(ctx)) ? SP_SYSTEM : SP_INVALID;
+		return edits_at_eom(u) ? SP_SYSTEM : SP_INVALID;
 	if (r == NULL)
 		return SP_NONE;
 	params = new_params(r->last);
