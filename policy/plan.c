@@ -164,11 +164,8 @@ infer_decides(const struct policy *p, struct policy_rule *r)
 {
 	r->decides = rule_is_terminal(r) ? bit(plan_class(r)) : 0;
 	r->defaults = rule_is_terminal(r) ? 0 : bit(POLICY_UNDECIDED);
-	if (r->awaits)
-		r->defaults |= bit(POLICY_DISCARD) | bit(POLICY_DEFER) | bit(POLICY_REJECT);
-	if (r->on_unknown == UNKNOWN_VERDICT && r->awaits && r->unknown.verdict != POLICY_ACCEPT)
-		r->defaults |= bit(r->unknown.verdict);
-	else if (r->on_unknown == UNKNOWN_VERDICT)
+	/* a filter's word, and what is said in its stead, only holds up: to be open is enough to stop an accept; but this may be one */
+	if (r->on_unknown == UNKNOWN_VERDICT && (!r->awaits || r->unknown.verdict == POLICY_ACCEPT))
 		r->decides |= bit(r->unknown.verdict);
 	/* a filter or a header edit may fail even where nothing is read */
 	if (r->on_unknown == UNKNOWN_DEFAULT && (r->read_count > 0 || !rule_is_terminal(r)))

@@ -505,7 +505,7 @@ check_plan(struct run *run, const struct policy_eval *e, bool unknowns)
 			continue;
 		if (!unknowns && r->fires <= run->stage && !(awaits(run->w, r) && run->o.acted[i]))
 			run->fault = "a rule is open at the stage at which it fires by the plan";
-		if (r->reads_rcpt && !p->reads_rcpt && run->stage >= SP_RCPT)
+		if ((r->reads_rcpt || awaits(run->w, r)) && !r->shadow && !p->reads_rcpt && run->stage >= SP_RCPT)
 			run->fault = "a rule of one recipient is open after RCPT, against reads_rcpt";
 		if (will_decide(run, e, r)) /* all below is moot */
 			break;
