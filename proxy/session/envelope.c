@@ -288,7 +288,7 @@ hold_rcpt(struct session *s, struct sp_span address, struct sp_span params)
 		tx->held = held;
 		tx->held_room = 2 * tx->held_room + 1;
 	}
-	held[tx->held_count] = (struct held_rcpt){ arena_copy(tx->arena, address), params, tx->rcpt->needs, true };
+	held[tx->held_count] = (struct held_rcpt){ arena_copy(tx->arena, address), params, tx->rcpt->needs, (int)tx->held_count };
 	if (held[tx->held_count].address.ptr == NULL)
 		return false;
 	tx->held_count++;

@@ -90,6 +90,8 @@ each_answered(const struct session *s)
 	struct relay_result r;
 	size_t count = 0;
 
+	if (s->tx->readdressed)
+		return false;
 	while (relay_result(s->relay, count, &r) == SP_OK) {
 		if (r.code == 0)
 			return false;

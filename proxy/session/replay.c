@@ -153,7 +153,7 @@ edit_rcpt(struct session *s, const struct inspect_path *p, struct held_rcpt *to)
 	if (e.code != 0)
 		return e;
 	if (p->came < 0)
-		*to = (struct held_rcpt){ .address = path.address.text };
+		*to = (struct held_rcpt){ .address = path.address.text, .came = -1 };
 	to->needs = path.needs;
 	to->params = parameter_text(s->tx->arena, path.params, false);
 	return to->params.ptr != NULL ? no_error : no_memory;
@@ -205,8 +205,9 @@ edit(struct session *s, struct outgoing *o)
 
 	if (e.code == 0)
 		e = edit_rcpts(s, o);
-	if (e.code == 0 && o->rcpts_changed) /* their replies would not be those that the client waits for */
-		s->tx->mail.prdr = o->mail.each = false;
+	s->tx->readdressed = o->rcpts_changed;
+	if (o->rcpts_changed)
+		o->mail.each = false;
 	return e;
 }
 
@@ -220,10 +221,8 @@ leave_out(struct session *s, struct outgoing *o)
 
 	if (rest == NULL)
 		return no_memory;
-	if (o->rcpts_changed) /* a verdict belongs to a recipient that the client has named */
-		return no_envelope;
 	for (size_t i = 0; i < o->count; i++)
-		if (!prdr_refuses(s, i, &v))
+		if (o->rcpts[i].came < 0 || !prdr_refuses(s, (size_t)o->rcpts[i].came, &v))
 			rest[count++] = o->rcpts[i];
 	o->rcpts = rest;
 	o->count = count;
@@ -251,7 +250,7 @@ is_clients(const struct session *s, const struct outgoing *o, const struct held_
 {
 	if (o->promised)
 		return false;
-	return relay_facts(s->relay)->sender_refused ? !o->sender_changed : rcpt->came;
+	return relay_facts(s->relay)->sender_refused ? !o->sender_changed : rcpt->came >= 0;
 }
 
 /* One that cannot be had now says so itself; all else is a change of mind, which is not the client's to hear of. */
@@ -328,7 +327,11 @@ say(struct session *s, const struct outgoing *o)
 static void
 discard(struct session *s)
 {
-	transaction_reply(s, 250, "2.0.0", SPAN_LIT("ok"), "filter");
+	const struct relay_reply ok = { .code = 250, .enhanced = "2.0.0", .text = SPAN_LIT("ok") };
+
+	if (!s->tx->split || !prdr_answer(s, RELAY_ANSWERED, &ok))
+		transaction_reply(s, ok.code, ok.enhanced, ok.text, "filter");
+	s->tx->by = "filter";
 	s->tx->outcome = "discard";
 }
 

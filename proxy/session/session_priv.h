@@ -45,7 +45,7 @@ enum { SESSION_LINE = 2048, SESSION_TXID = 11 };
 struct held_rcpt {
 	struct sp_span address, params; /* of the transaction's arena */
 	uint32_t needs;                 /* EXT_BIT() of what the backend must offer for it */
-	bool came;                      /* by RCPT; else a filter has added it */
+	int came;                       /* which of the client's it is, from 0; -1: a filter has added it */
 };
 
 /* What a transaction has come to; born at MAIL, logged and gone at its end, whichever way. */
@@ -60,6 +60,7 @@ struct transaction {
 	struct held_rcpt *held;    /* recipients that were taken, in their order; with "relay late" the backend has not seen them */
 	size_t held_count, held_room;
 	bool split;                /* the verdicts on them differ, and each is told his own (PRDR) */
+	bool readdressed;          /* filters have changed who gets it: the backend's word on each is not about the client's */
 	bool relay_begun;
 	bool routed;               /* route says where its recipients go: an index of config->routes */
 	size_t route;
