@@ -538,6 +538,126 @@ completions_see_edits(void **state)
 	world_fini(&w);
 }
 
+/* ---- at random, against a list of strings ---------------------------------------------------------------- */
+
+enum { MODEL_MAX = 256, FIELD = 24 };
+
+static struct model {
+	char fields[MODEL_MAX][FIELD]; /* "" is where our own fields stand */
+	size_t count;
+} model;
+static uint32_t seed;
+
+static unsigned
+random_below(unsigned n)
+{
+	seed = seed * 1664525u + 1013904223u;
+	return (seed >> 8) % n;
+}
+
+/* Where the field of that index stands; past the last: the end. */
+static size_t
+model_at(size_t index)
+{
+	size_t at = 0;
+
+	while (at < model.count && (model.fields[at][0] == '\0' || index-- > 0))
+		at++;
+	return at;
+}
+
+static void
+model_put(size_t at, const char *field)
+{
+	assert_true(model.count < MODEL_MAX);
+	memmove(model.fields[at + 1], model.fields[at], (model.count - at) * FIELD);
+	snprintf(model.fields[at], FIELD, "%s", field);
+	model.count++;
+}
+
+static void
+model_text(char *to, const char *own)
+{
+	size_t used = 0;
+
+	to[0] = '\0';
+	for (size_t n = 0; n < model.count; n++)
+		if (model.fields[n][0] != '\0' || own[0] != '\0')
+			used += (size_t)snprintf(to + used, TEXT - used, "%s%s", used > 0 ? "|" : "",
+				model.fields[n][0] != '\0' ? model.fields[n] : own);
+}
+
+static void
+random_edit(struct sp_ctx *ctx)
+{
+	size_t visible = model.count - 1, index = random_below((unsigned)visible + 1);
+	char field[FIELD];
+
+	snprintf(field, sizeof(field), "N%u: %u", random_below(10), random_below(1000));
+	if (index == visible || visible < 2 || random_below(3) == 0) {
+		index = random_below(5) == 0 ? SP_DRAFT_TOP : random_below(5) == 0 ? SP_DRAFT_END : index;
+		assert_int_equal(sp_draft_insert(ctx, index, span_str(field)), SP_OK);
+		model_put(index == SP_DRAFT_TOP ? 0 : model_at(index), field);
+	} else if (random_below(2) == 0) {
+		assert_int_equal(sp_draft_replace(ctx, index, span_str(field)), SP_OK);
+		snprintf(model.fields[model_at(index)], FIELD, "%s", field);
+	} else {
+		size_t at = model_at(index);
+
+		assert_int_equal(sp_draft_remove(ctx, index), SP_OK);
+		memmove(model.fields[at], model.fields[at + 1], (model.count - at - 1) * FIELD);
+		model.count--;
+	}
+}
+
+/* A filter may fail at its end: then all is as it was. */
+static enum sp_status
+random_word(struct sp_ctx *ctx, struct sp_span word)
+{
+	const struct model before = model;
+	char now[TEXT], want[TEXT];
+
+	(void)word;
+	for (unsigned n = random_below(20); n > 0; n--) {
+		random_edit(ctx);
+		see(ctx, now);
+		model_text(want, "");
+		assert_string_equal(now, want);
+	}
+	if (random_below(4) != 0)
+		return SP_OK;
+	hooks_fail(use_of(ctx));
+	model = before;
+	return SP_OK;
+}
+
+static void
+at_random(void **state)
+{
+	char want[TEXT], now[TEXT];
+
+	(void)state;
+	run_word = random_word;
+	scripts[0] = scripts[1] = scripts[2] = "x";
+	for (unsigned n = 1; n <= 200; n++) {
+		struct world w;
+
+		seed = n;
+		model.count = 0;
+		for (const char *const *f = (const char *const[]){ "", "A: 1", "B: 2", "A: 3", "C: 4", NULL }; *f != NULL; f++)
+			model_put(model.count, *f);
+		world_init(&w, POLICY);
+		world_envelope(&w);
+		assert_int_equal(world_message(&w, "A: 1\r\nB: 2\r\nA: 3\r\nC: 4\r\n\r\nbody\r\n.\r\n", 0), POLICY_ACCEPT);
+		assert_int_equal(world_apply(&w), SP_OK);
+		flatten(w.wire, now);
+		model_text(want, "Received: by us");
+		assert_string_equal(now, want);
+		world_fini(&w);
+	}
+	run_word = draft_word;
+}
+
 int
 main(void)
 {
@@ -554,6 +674,7 @@ main(void)
 		cmocka_unit_test(at_the_end_only),
 		cmocka_unit_test(in_shadow),
 		cmocka_unit_test(completions_see_edits),
+		cmocka_unit_test(at_random),
 	};
 
 	env_modules = script_modules;
