@@ -219,9 +219,7 @@ find_place(struct draft *d, size_t before)
 		return d->first;
 	n = before == SP_DRAFT_END ? NULL : node_at(d, before);
 	/* on top of the header that came is where filters add, above what rules add: then it need not be written anew */
-	if (n != NULL && n->prev == &d->policy)
-		return &d->policy;
-	return n == NULL && d->last == &d->policy ? &d->policy : n;
+	return n != NULL && n->prev == &d->policy ? &d->policy : n;
 }
 
 enum sp_status
