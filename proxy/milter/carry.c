@@ -54,8 +54,8 @@ carry_change(SMFICTX *ctx, const struct guest *g, const struct change *c)
 	switch (c->kind) {
 	case CHANGE_APPEND:
 		return smfi_addheader(ctx, text(c->name), value_of(g, c));
-	case CHANGE_INSERT:
-		return smfi_insheader(ctx, (int)c->index, text(c->name), value_of(g, c));
+	case CHANGE_INSERT: /* the server counts its own Received field, which it does not show */
+		return smfi_insheader(ctx, (int)(c->index > 0 ? c->index + 1 : 0), text(c->name), value_of(g, c));
 	case CHANGE_REPLACE:
 		return smfi_chgheader(ctx, text(c->name), (int)c->index, value_of(g, c));
 	case CHANGE_REMOVE:

@@ -190,6 +190,66 @@ def stages(folder):
     check(sum(t["qid"] != "-" for t in log_lines(log, "transaction")) >= 3, "queue ids in the log")
 
 
+# ---- edits ----------------------------------------------------------------------------------------------
+
+EDITS = r"""
+filter edits
+filter mover { sender "moved@sender.example" remove "bob@example.com" add "ann@example.com bob+new@example.com" }
+rules {
+  move : if message.has_header("Move")   filter mover
+  drop : remove-header "X-Drop"
+  mark : if message.has_header("Mark")   add-header "X-Mark" "1"
+  accept
+}
+"""
+FIELDS = [b"Subject: a\r\n b", b"To: one@example.com", b"X-Drop: 1", b"to:two@example.com", b"Edit: %s", b"Cc: x", b"X-Drop: 2\r\n\t2",
+          b"TO: three", b"Authentication-Results: gateway.example.net; spf=pass", b".dot: 1", b"Subject:second", b"Mark: yes"]
+BODY = b"a line\r\n.dots\r\n..\r\n\r\n"
+
+
+def edited():
+    """Headers in every rotation, with and without edits of each kind."""
+    for edit in (b"yes", b"body"):
+        for turn in range(0, len(FIELDS), 1 if edit == b"yes" else 4):
+            fields = FIELDS[turn:] + FIELDS[:turn]
+            yield b"\r\n".join(fields) % edit + b"\r\n\r\n" + BODY
+            yield b"\r\n".join(f for f in fields if b"Edit" not in f) + b"\r\n\r\n" + BODY
+    yield b"Subject: moved\r\nMove: yes\r\n\r\n" + BODY
+    yield b"Edit: yes\r\n\r\n" + BODY
+
+
+def untraced(message):
+    """(Return-Path or b"", the message less the servers' own fields)."""
+    message = message.replace(b"\r\n", b"\n")
+    sender = re.search(rb"^Return-Path: (.*)$", message, re.M)
+    head, body = message.split(b"\n\n", 1)
+    fields = re.split(rb"\n(?![ \t])", head)
+    return sender.group(1) if sender else b"", b"\n".join(
+        f for f in fields if not re.match(rb"Return-Path:|X-Original-To:|Delivered-To:|Received: .*(?:\n.*)*\((?:Postfix|Sallyport)\)", f)) + b"\n\n" + body
+
+
+def edits(folder):
+    modules = os.path.join(os.path.dirname(servers.sallyport_path()), "tests", "modules")
+    os.environ["SALLYPORT_FILTER_PATH"] = modules
+    wanted = list(edited())
+    with Milter(folder + "/edits/milter", EDITS) as milter, servers.Postfix(folder + "/edits", milter.main_cf()) as postfix, \
+            capture.Gateway(folder + "/edits", EDITS, listen="received yes") as gateway:
+        for content in wanted:
+            reply, stored = gateway.pass_on(content, sender="e@sender.example")
+            before = {box: len(postfix.mail(box)) for box in ("bob", "ann")}
+            with wire.Client(postfix.port) as client:
+                said = client.message(content, "e@sender.example", ["bob@example.com"])
+            check(reply.code == said.code == 250, "edits: %r, %r" % (reply, said))
+            got = {box: [untraced(m) for m in postfix.mail(box)] for box in before}
+            new = got["ann" if b"\nMove" in content else "bob"]
+            check(untraced(stored)[1] in [m for _, m in new], "edits of %r:\n gateway %r\n milter  %r" % (content, untraced(stored)[1][:600], new[-1][1][:600] if new else None))
+        check([s for s, _ in got["ann"]] == [b"<moved@sender.example>"], "moved: %r" % got["ann"])
+        check(got["bob"].count((b"<moved@sender.example>", got["ann"][0][1] if got["ann"] else b"")) == 1, "bob+new got no copy")
+        check(len(got["bob"]) == len(wanted), "%d edited messages stored, %d sent" % (len(got["bob"]), len(wanted)))
+    print("%d messages edited alike" % len(wanted))
+    del os.environ["SALLYPORT_FILTER_PATH"]
+
+
 # ---- real mails -----------------------------------------------------------------------------------------
 
 def messages():
@@ -342,6 +402,7 @@ def real_mails(folder):
 def main():
     with servers.work_folder() as folder:
         stages(folder)
+        edits(folder)
         real_mails(folder)
     for failure in failures[:40]:
         print("FAILED " + failure)
