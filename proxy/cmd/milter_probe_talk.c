@@ -248,9 +248,12 @@ negotiate(struct probe *p)
 	if (r.options.version < WIRE_VERSION_MIN || r.options.version > p->version)
 		return end_with(p, PROBE_FAILED, "the milter speaks version %u, versions %d to %u were offered", r.options.version, WIRE_VERSION_MIN,
 			p->version);
-	if ((r.options.actions & ~mine.actions) != 0 || (r.options.protocol & ~mine.protocol) != 0)
-		return end_with(p, PROBE_FAILED, "the milter asks for what was not offered");
+	if ((r.options.actions & ~mine.actions) != 0)
+		return end_with(p, PROBE_FAILED, "the milter asks for actions that were not offered");
+	if ((r.options.protocol & ~mine.protocol) != 0)
+		probe_showf(p, '!', "negotiate", "bits 0x%x of the protocol were not offered, and do not count", r.options.protocol & ~mine.protocol);
 	p->agreed = r.options;
+	p->agreed.protocol &= mine.protocol;
 	for (size_t i = 0; i < WIRE_STAGES; i++) /* they are parts of the packet */
 		if (r.options.listed[i]) {
 			buf_add(&p->lists[i], r.options.lists[i]);

@@ -54,9 +54,15 @@ play_fail(struct play *p, unsigned line, const char *fmt, ...)
 void
 transcript_add(struct buf *to, const char *who, struct sp_span bytes)
 {
+	transcript_add_wide(to, who, bytes, 200);
+}
+
+void
+transcript_add_wide(struct buf *to, const char *who, struct sp_span bytes, size_t width)
+{
 	for (size_t lines = 0; bytes.len > 0; lines++) {
 		struct sp_span line = span_head(bytes, span_find(bytes, '\n') + 1);
-		struct sp_span shown = span_head(line, 200);
+		struct sp_span shown = span_head(line, width);
 
 		if (lines == SHOWN_LINES) {
 			buf_printf(to, "%s ... and %zu octets more\n", who, bytes.len);

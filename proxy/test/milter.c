@@ -19,7 +19,7 @@
 #include "proxy/test/milter_words.h"
 #include "proxy/test/play.h"
 
-enum { REAL_WAIT_MS = 60000, PACKET_MAX = 2 << 20, LINE_MAX = 4 << 20, END_MS = 5000 };
+enum { REAL_WAIT_MS = 60000, PACKET_MAX = 2 << 20, LINE_MAX = 4 << 20, END_MS = 5000, SHOWN_WIDTH = 2000 };
 
 /* One connection. */
 struct call {
@@ -43,7 +43,7 @@ note(struct fake_milter *m, const char *arrow, struct sp_span text)
 	char who[64];
 
 	snprintf(who, sizeof(who), "%.*s%s", (int)m->script->name.len, m->script->name.ptr, arrow);
-	transcript_add(&m->transcript, who, text);
+	transcript_add_wide(&m->transcript, who, text, SHOWN_WIDTH);
 }
 
 static void

@@ -116,7 +116,7 @@ odd_packet(struct reader *r, bool raw, struct milter_deed *d)
 	struct sp_span word;
 	bool quoted;
 
-	d->answers = true;
+	d->answers = d->verdict = true;
 	if (!reader_word(r, &word, &quoted))
 		return false;
 	if (!quoted || (!raw && word.len != 1))

@@ -13,6 +13,7 @@
 
 /* What went over one connection, readable: one line a piece, CR and LF visible. */
 void transcript_add(struct buf *to, const char *who, struct sp_span bytes);
+void transcript_add_wide(struct buf *to, const char *who, struct sp_span bytes, size_t width); /* octets of a line at most */
 
 /* ---- backend.c ---- */
 

@@ -150,7 +150,7 @@ with Folder() as folder:
             if kind == "early-add" and command == "end":
                 continue  # there it is none
             status = 0 if kind in WHOLE else 3
-            if (kind, command) == ("optneg", "negotiate"):
+            if kind in ("optneg", "optneg-steps") and command == "negotiate":
                 status = 0
             if kind == "two-answers" and command != "negotiate":
                 status = 1 if command == "mail" else 0  # the second answers the next command
