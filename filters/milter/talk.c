@@ -387,8 +387,9 @@ rcpts_check(struct sp_ctx *ctx)
 	struct tx *tx = ctx->tx;
 	struct sp_rcpt ev;
 	bool any = false;
+	enum sp_status st = sp_draft_rcpt(ctx, 0, &ev);
 
-	if (sp_draft_rcpt(ctx, 0, &ev) != SP_OK)
+	if (st != SP_OK && st != SP_NONE)
 		return false;
 	for (struct rcpt *r = tx->rcpts; r != NULL; r = r->next)
 		r->stands = false;
@@ -409,6 +410,7 @@ data_once(struct sp_ctx *ctx)
 
 	if (rcpts_check(ctx)) {
 		wire_command(&t->link->out, SMFIC_ABORT);
+		t->skip = 0;
 		st = envelope_again(ctx);
 	}
 	if (st == SP_OK && !word_is_final(&tx->word))
