@@ -98,6 +98,14 @@ fact_is(struct sp_ctx *ctx, const char *name)
 	return sp_fact_named(ctx, name, &v) == SP_OK && v.type == SP_BOOL && v.u.boolean;
 }
 
+static int64_t
+fact_number(struct sp_ctx *ctx, const char *name)
+{
+	struct sp_value v;
+
+	return sp_fact_named(ctx, name, &v) == SP_OK && v.type == SP_INT ? v.u.integer : 0;
+}
+
 /* A name that is not known is "unknown", whether there is none or it could not be found out. */
 static void
 add_name(struct sp_ctx *ctx, struct request *r, const char *name, const char *fact)
@@ -120,48 +128,23 @@ add_client(struct sp_ctx *ctx, struct request *r, const struct request_facts *fa
 	add_name(ctx, r, "reverse_client_name", "client.ptr");
 }
 
-/* Of the listener's endpoint as the policy has it: "192.0.2.1:25", "[::]:25", "*:25", "unix:/path". */
+/* Where the client has come to; neither by a unix socket. */
 static void
 add_server(struct sp_ctx *ctx, struct request *r)
 {
-	struct sp_span name = fact_text(ctx, "listener.name"), host = name, port = { NULL, 0 };
+	char text[INET6_ADDRSTRLEN] = "";
+	struct sp_value v;
 
-	for (size_t i = name.len; i > 0; i--)
-		if (name.ptr[i - 1] == ':') {
-			host = text_head(name, i - 1);
-			port = text_from(name, i);
-			break;
-		}
-	if (host.len > 1 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']')
-		host = text_head(text_from(host, 1), host.len - 2);
-	if (text_is(host, "*") || text_is(host, "0.0.0.0") || text_is(host, "::") || text_is(host, "unix"))
-		host.len = 0;
-	if (port.len > 0 && port.ptr[0] == '/')
-		port.len = 0;
-	request_add(r, "server_address", host);
-	request_add(r, "server_port", port);
+	if (sp_fact_named(ctx, "listener.ip", &v) == SP_OK && v.u.ip.family != 0)
+		inet_ntop(v.u.ip.family == 4 ? AF_INET : AF_INET6, v.u.ip.bytes, text, sizeof(text));
+	add_word(r, "server_address", text);
+	if (text[0] != '\0')
+		add_number(r, "server_port", fact_number(ctx, "listener.port"));
+	else
+		add_word(r, "server_port", "");
 }
 
 /* ---- of TLS and of a login ------------------------------------------------------------------- */
-
-static bool
-contains(struct sp_span s, const char *word)
-{
-	size_t len = strlen(word);
-
-	for (size_t i = 0; i + len <= s.len; i++)
-		if (memcmp(s.ptr + i, word, len) == 0)
-			return true;
-	return false;
-}
-
-static const char *
-key_bits(struct sp_span cipher)
-{
-	if (contains(cipher, "256") || contains(cipher, "CHACHA20"))
-		return "256";
-	return contains(cipher, "128") ? "128" : "0";
-}
 
 /* "ab12" as "AB:12", which is how Postfix writes it. */
 static void
@@ -180,20 +163,20 @@ add_fingerprint(struct request *r, struct sp_span hex)
 	request_add(r, "ccert_fingerprint", (struct sp_span){ text, len });
 }
 
+/* Whose name is on a certificate that nobody vouches for says nothing. */
 static void
 add_tls(struct sp_ctx *ctx, struct request *r)
 {
-	struct sp_span cipher = fact_text(ctx, "tls.cipher"), subject = { NULL, 0 };
+	struct sp_span none = { NULL, 0 };
+	bool verified = fact_is(ctx, "tls.client.verified");
 
-	if (fact_is(ctx, "tls.client.verified"))
-		subject = fact_text(ctx, "tls.client.subject");
-	request_add_xtext(r, "ccert_subject", subject);
-	add_word(r, "ccert_issuer", "");
+	request_add_xtext(r, "ccert_subject", verified ? fact_text(ctx, "tls.client.subject") : none);
+	request_add_xtext(r, "ccert_issuer", verified ? fact_text(ctx, "tls.client.issuer") : none);
 	add_fingerprint(r, fact_text(ctx, "tls.client.fingerprint"));
 	add_word(r, "ccert_pubkey_fingerprint", "");
 	request_add(r, "encryption_protocol", fact_text(ctx, "tls.version"));
-	request_add(r, "encryption_cipher", cipher);
-	add_word(r, "encryption_keysize", key_bits(cipher));
+	request_add(r, "encryption_cipher", fact_text(ctx, "tls.cipher"));
+	add_number(r, "encryption_keysize", fact_number(ctx, "tls.bits"));
 }
 
 static void
@@ -220,7 +203,7 @@ request_build(struct sp_ctx *ctx, const struct request_facts *facts, struct requ
 	request_add(ret, "sender", facts->sender);
 	request_add(ret, "recipient", facts->recipient);
 	add_number(ret, "recipient_count", (int64_t)facts->recipients);
-	add_word(ret, "queue_id", "");
+	request_add(ret, "queue_id", fact_text(ctx, "mail.id"));
 	add_word(ret, "instance", facts->instance);
 	add_number(ret, "size", facts->size);
 	add_word(ret, "etrn_domain", "");

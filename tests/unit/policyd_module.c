@@ -101,7 +101,9 @@ attributes(void **state)
 {
 	static const struct wire_step script[] = { { "action=DUNNO\n\n", SP_OK, false } };
 	const struct wire_fact facts[] = { { "client.name", wire_text("mx.example.org") }, { "client.helo", wire_text("mx\nx=y") },
-		{ "listener.name", wire_text("[2001:db8::1]:25") }, { "auth.user", wire_text("ann") },
+		{ "listener.ip", { .type = SP_IP, .u.ip = { 6, { 0x20, 0x01, 0x0d, 0xb8, [15] = 1 } } } },
+		{ "listener.port", { .type = SP_INT, .u.integer = 25 } }, { "tls.bits", { .type = SP_INT, .u.integer = 256 } },
+		{ "mail.id", wire_text("B4QSEA9DB8") }, { "auth.user", wire_text("ann") },
 		{ "auth.mechanism", wire_text("PLAIN") }, { "tls.version", wire_text("TLSv1.3") },
 		{ "tls.cipher", wire_text("TLS_AES_256_GCM_SHA384") }, { "tls.client.fingerprint", wire_text("ab12cd") },
 		{ "tls.client.subject", wire_text("CN=x") }, { NULL, { 0 } } };
@@ -123,6 +125,7 @@ attributes(void **state)
 	asked("\nserver_address=2001:db8::1\nserver_port=25\n");
 	asked("\nhelo_name=mx?x=y\n");
 	asked("\nsender=a@example.org\nrecipient=bob@example.com\nrecipient_count=0\n");
+	asked("\nqueue_id=B4QSEA9DB8\n");
 	asked("\nsize=1000\n");
 	asked("\nsasl_method=PLAIN\nsasl_username=ann\nsasl_sender=\n");
 	asked("\nccert_subject=\nccert_issuer=\nccert_fingerprint=AB:12:CD\n");
