@@ -16,7 +16,7 @@
 
 #include "milter/edits.h"
 
-enum { EDITS_MAX = 1000, EDITS_OCTETS = 512 * 1024 };
+enum { EDITS_MAX = 1000, EDITS_OCTETS = 512 * 1024, LINE_OCTETS = 998 };
 
 struct edit {
 	struct edit *next;
@@ -126,26 +126,80 @@ edits_take(struct sp_ctx *ctx, const struct link *l, struct edits *e, const stru
 
 /* ---- fields ---------------------------------------------------------------------------------------- */
 
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/* A line, broken where it is longer than lines may be (RFC 5322 section 2.1.1): at the last blank behind keep octets, else anywhere, as
+ * mail servers break it that send such a line on.  Returns the octets written; what is broken off has at least LINE_OCTETS / 2. */
+static size_t
+line_put(char *to, struct sp_span line, size_t keep)
+{
+	size_t len = 0, room = LINE_OCTETS;
+
+	while (line.len > room) {
+		size_t at = room;
+
+		while (at > keep && !is_blank(line.ptr[at]))
+			at--;
+		if (at <= keep)
+			at = room;
+		memcpy(to + len, line.ptr, at);
+		len += at;
+		memcpy(to + len, "\r\n", 2);
+		len += 2;
+		line = span_of(line.ptr + at, line.len - at);
+		room = LINE_OCTETS;
+		if (!is_blank(line.ptr[0])) {
+			to[len++] = ' ';
+			room--;
+		}
+		keep = LINE_OCTETS / 2;
+	}
+	memcpy(to + len, line.ptr, line.len);
+	return len + line.len;
+}
+
+/* Takes the next line off a value, without its end: LF or CRLF. */
+static struct sp_span
+line_next(struct sp_span *value)
+{
+	const char *lf = memchr(value->ptr, '\n', value->len);
+	size_t len = lf != NULL ? (size_t)(lf - value->ptr) : value->len;
+	struct sp_span line = span_of(value->ptr, len - (lf != NULL && len > 0 && lf[-1] == '\r'));
+
+	len += lf != NULL;
+	*value = span_of(value->ptr + len, value->len - len);
+	return line;
+}
+
 /* "Name: value", each line end of the value a CRLF, none at the end.  Whether it may be written is the host's to say. */
 static enum sp_status
 field_make(struct sp_ctx *ctx, const struct link *l, const struct wire_reply *r, struct sp_span *ret)
 {
-	struct sp_span value = r->value;
-	size_t size = r->name.len + 2 + 2 * value.len, len = r->name.len;
-	char *to = sp_alloc(ctx, size);
+	struct sp_span value = r->value, line;
+	size_t begin = r->name.len + (link_has(l, SMFIP_HDR_LEADSPC) ? 1 : 2), len = 0, size;
+	char *first, *to;
 
-	if (to == NULL)
-		return SP_SYSTEM;
 	while (value.len > 0 && (value.ptr[value.len - 1] == '\n' || value.ptr[value.len - 1] == '\r'))
 		value.len--;
-	memcpy(to, r->name.ptr, len);
-	to[len++] = ':';
-	if (!link_has(l, SMFIP_HDR_LEADSPC))
-		to[len++] = ' ';
-	for (size_t i = 0; i < value.len; i++) {
-		if (value.ptr[i] == '\n' && (i == 0 || value.ptr[i - 1] != '\r'))
-			to[len++] = '\r';
-		to[len++] = value.ptr[i];
+	line = value.len > 0 ? line_next(&value) : span_of("", 0);
+	size = begin + line.len + 2 * (begin + line.len + value.len) + 16;
+	first = sp_alloc(ctx, begin + line.len);
+	to = sp_alloc(ctx, size);
+	if (first == NULL || to == NULL)
+		return SP_SYSTEM;
+	memcpy(first, r->name.ptr, r->name.len);
+	memcpy(first + r->name.len, ": ", begin - r->name.len);
+	memcpy(first + begin, line.ptr, line.len);
+	len = line_put(to, span_of(first, begin + line.len), begin < LINE_OCTETS ? begin : LINE_OCTETS);
+	while (value.len > 0) {
+		line = line_next(&value);
+		memcpy(to + len, "\r\n", 2);
+		len += 2;
+		len += line_put(to + len, line, LINE_OCTETS / 2);
 	}
 	*ret = span_of(to, len);
 	return SP_OK;

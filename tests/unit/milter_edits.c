@@ -82,6 +82,36 @@ test_fields(void **state)
 	assert_string_equal(hub_fields_get(), "@ | R: r | A: 9 | B: b | a: 2 | S: s | X:v");
 }
 
+/* Lines that are longer than lines may be. */
+static void
+test_long_fields(void **state)
+{
+	static char packet[3000], want[3200];
+	size_t len;
+
+	(void)state;
+	memset(packet, 'x', sizeof(packet));
+	memcpy(packet, "X\0", 2);
+	packet[2 + 1200] = '\0';
+	assert_int_equal(edit(done(hub_pack('h', packet, 2 + 1200 + 1)), 0), SP_OK);
+	len = (size_t)snprintf(want, sizeof(want), BASE " | X: %.995s^~ %.205s", packet + 2, packet + 2);
+	assert_true(len < sizeof(want));
+	assert_string_equal(hub_fields_get(), want);
+
+	packet[2 + 700] = ' ';
+	assert_int_equal(edit(done(hub_pack('h', packet, 2 + 1200 + 1)), 0), SP_OK);
+	snprintf(want, sizeof(want), BASE " | X: %.700s^~ %.499s", packet + 2, packet + 2);
+	assert_string_equal(hub_fields_get(), want);
+
+	packet[2 + 700] = 'x'; /* just as long as a line may be, and a fold of its own */
+	packet[2 + 995] = '\n';
+	packet[2 + 996] = '\t';
+	assert_int_equal(edit(done(hub_pack('h', packet, 2 + 1200 + 1)), 0), SP_OK);
+	snprintf(want, sizeof(want), BASE " | X: %.995s^~?%.203s", packet + 2, packet + 2);
+	*strchr(want, '?') = '\t';
+	assert_string_equal(hub_fields_get(), want);
+}
+
 static void
 test_envelope(void **state)
 {
@@ -200,6 +230,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fields),
+		cmocka_unit_test(test_long_fields),
 		cmocka_unit_test(test_envelope),
 		cmocka_unit_test(test_body),
 		cmocka_unit_test(test_leave),

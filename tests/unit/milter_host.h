@@ -50,7 +50,7 @@ static struct hub {
 	char enhanced[32], text[1024];
 	unsigned refusals;
 	bool wanted;
-	char fields[HUB_FIELDS][256]; /* "@" is our own trace field */
+	char fields[HUB_FIELDS][4096]; /* "@" is our own trace field */
 	size_t field_count;
 	char envelope[4096], body[HUB_TEXT];
 	size_t body_len;
