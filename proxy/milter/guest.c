@@ -14,9 +14,11 @@
 #include "proxy/milter/bridge.h"
 #include "proxy/milter/guest.h"
 
-enum { PIECE = 64 * 1024, CONTENT_MAX = 32 << 20 };
+enum { PIECE = 64 * 1024, CONTENT_MAX = 4 << 20 };
 
 static const struct milter_config *config;
+/* What was agreed on last: holds for a connection that begins anew without agreeing again (SMFIC_QUIT_NC, version 6). */
+static _Atomic unsigned long last_actions, last_protocol;
 
 /* ---- asking --------------------------------------------------------------------------------- */
 
@@ -92,6 +94,8 @@ guest_free(struct guest *g)
 
 	if (g->judge != NULL)
 		(void)bridge_call(judge_close, &r, (struct bridge_meanwhile){ NULL, NULL });
+	if (g->owes)
+		answer_fini(&g->owed);
 	buf_fini(&g->content);
 	free(g);
 }
@@ -131,6 +135,8 @@ on_negotiate(SMFICTX *ctx, unsigned long f0, unsigned long f1, unsigned long f2,
 	g->actions = f0 & (SMFIF_ADDHDRS | SMFIF_CHGHDRS | SMFIF_CHGBODY | SMFIF_ADDRCPT | SMFIF_ADDRCPT_PAR | SMFIF_DELRCPT |
 		SMFIF_CHGFROM | SMFIF_QUARANTINE | SMFIF_SETSYMLIST);
 	g->protocol = f1 & (SMFIP_NOUNKNOWN | SMFIP_HDR_LEADSPC | SMFIP_NR_HDR | SMFIP_NR_BODY);
+	last_actions = g->actions;
+	last_protocol = g->protocol;
 	if ((f0 & SMFIF_SETSYMLIST) != 0)
 		ask_for_macros(ctx);
 	*pf0 = g->actions;
@@ -175,8 +181,13 @@ on_connect(SMFICTX *ctx, char *hostname, struct sockaddr *addr)
 	struct request r = { .config = config };
 	sfsistat status;
 
-	if (g == NULL)
-		return SMFIS_TEMPFAIL;
+	if (g == NULL) {
+		g = guest_new();
+		if (g == NULL || smfi_setpriv(ctx, g) != MI_SUCCESS)
+			return SMFIS_TEMPFAIL;
+		g->actions = last_actions;
+		g->protocol = last_protocol;
+	}
 	take_address(addr, &r);
 	r.client_name = confirmed_name(ctx, hostname);
 	r.daemon = macro(ctx, "{daemon_name}");
@@ -229,6 +240,16 @@ on_path(SMFICTX *ctx, char **words, void (*fn)(void *))
 	return ask(ctx, &r, fn);
 }
 
+/* What was gathered of a message, and what was said of it. */
+static void
+forget(struct guest *g)
+{
+	buf_clear(&g->content);
+	if (g->owes)
+		answer_fini(&g->owed);
+	g->owes = g->decided = false;
+}
+
 static sfsistat
 on_mail(SMFICTX *ctx, char **words)
 {
@@ -236,8 +257,7 @@ on_mail(SMFICTX *ctx, char **words)
 
 	if (g == NULL)
 		return SMFIS_TEMPFAIL;
-	buf_clear(&g->content);
-	g->decided = false;
+	forget(g);
 	return on_path(ctx, words, judge_mail);
 }
 
@@ -268,26 +288,58 @@ on_abort(SMFICTX *ctx)
 	if (g == NULL)
 		return SMFIS_CONTINUE;
 	r.judge = g->judge;
-	buf_clear(&g->content);
+	forget(g);
 	(void)bridge_call(judge_abort, &r, (struct bridge_meanwhile){ NULL, NULL });
 	return SMFIS_CONTINUE;
 }
 
 /* ---- the message ---------------------------------------------------------------------------- */
 
-/* What was gathered goes over. */
-static sfsistat
-hand_over(SMFICTX *ctx, struct guest *g)
+/* What was gathered goes over.  False: the verdict has fallen, and is owed. */
+static bool
+hand_over(struct guest *g)
 {
-	struct request r = { .judge = g->judge, .content = buf_span(&g->content) };
-	sfsistat status;
+	struct request r = { .judge = g->judge, .answer = &g->owed, .content = buf_span(&g->content) };
+	bool whole = buf_status(&g->content) == SP_OK;
 
-	if (g->decided || buf_status(&g->content) != SP_OK)
-		return g->decided ? SMFIS_CONTINUE : SMFIS_TEMPFAIL;
-	status = ask(ctx, &r, judge_content);
-	g->decided = status != SMFIS_CONTINUE;
+	if (!g->decided) {
+		g->decided = true; /* until it is known otherwise */
+		g->owes = answer_init(&g->owed);
+		if (g->owes && whole && bridge_call(judge_content, &r, (struct bridge_meanwhile){ NULL, NULL }) &&
+			g->owed.word == ANSWER_GO_ON) {
+			answer_fini(&g->owed);
+			g->decided = g->owes = false;
+		} else if (g->owes && g->owed.word == ANSWER_GO_ON) {
+			answer_refuse(&g->owed, 451, SPAN_LIT("4.3.0"), SPAN_LIT("not available now, try again later"), NULL);
+		}
+	}
 	buf_clear(&g->content);
+	return !g->decided;
+}
+
+/* A verdict that has fallen is told. */
+static sfsistat
+tell_owed(SMFICTX *ctx, struct guest *g)
+{
+	sfsistat status = SMFIS_TEMPFAIL;
+
+	if (g->owes) {
+		status = carry_reply(ctx, &g->owed);
+		answer_fini(&g->owed);
+		g->owes = false;
+	}
 	return status;
+}
+
+/* One more piece of the message is there. */
+static sfsistat
+gathered(SMFICTX *ctx, struct guest *g, unsigned long no_reply)
+{
+	bool goes_on = g->content.len < PIECE || hand_over(g);
+
+	if ((g->protocol & no_reply) != 0)
+		return SMFIS_NOREPLY;
+	return goes_on ? SMFIS_CONTINUE : tell_owed(ctx, g);
 }
 
 /* A line end is LF here, and was CR LF. */
@@ -315,7 +367,7 @@ on_header(SMFICTX *ctx, char *name, char *value)
 	buf_add_str(&g->content, (g->protocol & SMFIP_HDR_LEADSPC) != 0 ? ":" : ": ");
 	add_lines(&g->content, span_str(value));
 	buf_add_str(&g->content, "\r\n");
-	return (g->protocol & SMFIP_NR_HDR) != 0 ? SMFIS_NOREPLY : SMFIS_CONTINUE;
+	return gathered(ctx, g, SMFIP_NR_HDR);
 }
 
 static sfsistat
@@ -326,22 +378,18 @@ on_eoh(SMFICTX *ctx)
 	if (g == NULL)
 		return SMFIS_TEMPFAIL;
 	buf_add_str(&g->content, "\r\n");
-	return hand_over(ctx, g);
+	return hand_over(g) ? SMFIS_CONTINUE : tell_owed(ctx, g);
 }
 
 static sfsistat
 on_body(SMFICTX *ctx, unsigned char *bytes, size_t len)
 {
 	struct guest *g = guest_of(ctx);
-	sfsistat status = SMFIS_CONTINUE;
 
 	if (g == NULL)
 		return SMFIS_TEMPFAIL;
 	buf_add(&g->content, span_of((const char *)bytes, len));
-	/* with no answer possible there is none: the header's was given at its end, and the body's is the message's */
-	if (g->content.len >= PIECE)
-		status = hand_over(ctx, g);
-	return (g->protocol & SMFIP_NR_BODY) != 0 ? SMFIS_NOREPLY : status;
+	return gathered(ctx, g, SMFIP_NR_BODY);
 }
 
 static sfsistat
@@ -365,8 +413,8 @@ on_eom(SMFICTX *ctx)
 	struct answer answer;
 	sfsistat status = SMFIS_TEMPFAIL;
 
-	if (g == NULL || g->decided || buf_status(&g->content) != SP_OK) /* decided: a piece of it could not go over */
-		return SMFIS_TEMPFAIL;
+	if (g == NULL || g->decided || buf_status(&g->content) != SP_OK)
+		return g != NULL && g->decided ? tell_owed(ctx, g) : SMFIS_TEMPFAIL;
 	r = (struct request){ .judge = g->judge, .answer = &answer, .content = buf_span(&g->content), .queue_id = macro(ctx, "i") };
 	if (answer_init(&answer) && bridge_call(judge_end, &r, (struct bridge_meanwhile){ show_life, ctx }))
 		status = finish(ctx, g, &r);

@@ -16,6 +16,8 @@ struct guest {
 	unsigned long actions, protocol; /* what was agreed on, bits of SMFIF_ and SMFIP_ */
 	struct buf content;   /* that has not gone over yet */
 	bool decided;         /* this message has its verdict: what else comes of it is not looked at */
+	bool owes;            /* ... and the mail server has not heard it yet: it waits for no answer to a piece */
+	struct answer owed;
 };
 
 /* Carries out what is asked for at the end of a message; false: it could not be done. */

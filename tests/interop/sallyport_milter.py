@@ -37,18 +37,20 @@ def check(truth, what):
 
 
 class Milter:
-    """sallyport-milter with a policy: 'text' follows its own settings."""
+    """sallyport-milter with a policy: 'text' follows its own settings; unix: it serves a socket of that kind."""
 
-    def __init__(self, folder, text, options=()):
+    def __init__(self, folder, text, options=(), unix=False):
         self.program = os.environ.get("SALLYPORT_MILTER", os.path.join(os.path.dirname(servers.sallyport_path()), "sallyport-milter"))
         if not os.access(self.program, os.X_OK):
             servers.skip("no program %s" % self.program)
         os.makedirs(folder, exist_ok=True)
-        self.port = servers.free_port()
+        port = servers.free_port()
+        self.socket = "unix:%s/socket" % folder if unix else "inet:127.0.0.1:%d" % port
+        own = "socket %s\nsocket group \"postfix\"" % self.socket if unix else "socket 127.0.0.1:%d" % port
         self.policy, self.log_path = os.path.join(folder, "milter.policy"), os.path.join(folder, "milter.log")
         with open(self.policy, "w") as f:
-            f.write('policy 1\nlog "%s"\nuser "nobody"\nhostname "gateway.example.net"\nsocket 127.0.0.1:%d\n%s\n'
-                    % (self.log_path, self.port, text))
+            f.write('policy 1\nlog "%s"\nuser "nobody"\nhostname "gateway.example.net"\n%s\n%s\n'
+                    % (self.log_path, own, text))
         self.options, self.process = list(options), None
 
     def __enter__(self):
@@ -86,8 +88,8 @@ class Milter:
         check(self.process.returncode == 0, "sallyport-milter ended with status %d" % self.process.returncode)
 
     def main_cf(self):
-        return ("smtpd_milters = inet:127.0.0.1:%d\nmilter_default_action = tempfail\nsmtpd_delay_reject = no\n"
-                "smtpd_authorized_xclient_hosts = 127.0.0.1\ninet_protocols = all\nsmtputf8_enable = yes\n" % self.port)
+        return ("smtpd_milters = %s\nmilter_default_action = tempfail\nsmtpd_delay_reject = no\n"
+                "smtpd_authorized_xclient_hosts = 127.0.0.1\ninet_protocols = all\nsmtputf8_enable = yes\n" % self.socket)
 
 
 def log_lines(text, event):
@@ -176,7 +178,7 @@ def late_stages(postfix):
 
 
 def stages(folder):
-    with Milter(folder + "/stages", STAGES) as milter:
+    with Milter(folder + "/stages", STAGES, unix=True) as milter:
         with servers.Postfix(folder + "/stages", milter.main_cf() + "header_checks =\n") as postfix:
             early_stages(postfix)
             late_stages(postfix)
@@ -188,6 +190,26 @@ def stages(folder):
     check([r["rule"] for r in log_lines(log, "recipient")] == ["rcpt"], "the refused recipient's line")
     check({"conn", "busy", "helo"} <= {c["rule"] for c in log_lines(log, "connection")}, "the refused connections' lines")
     check(sum(t["qid"] != "-" for t in log_lines(log, "transaction")) >= 3, "queue ids in the log")
+
+
+def only_reports(folder):
+    """--shadow: what would be refused is logged, and taken as it came; a policy of a gateway is refused."""
+    with Milter(folder + "/shadow", STAGES, options=["--shadow"]) as milter:
+        with servers.Postfix(folder + "/shadow", milter.main_cf()) as postfix:
+            with wire.Client(postfix.port, helo="bad.example") as client:
+                said = client.message(b"Subject: bad\r\nX-Away: 1\r\n\r\nx\r\n", "a@bad.example", ["ann@example.com"])
+            check(said.code == 250, "--shadow: %r" % said)
+            check([untraced(m)[1] for m in postfix.mail("ann")] == [b"Subject: bad\nX-Away: 1\n\nx\n"], "--shadow edits")
+        milter.stop()
+        check([t["would"] for t in log_lines(milter.log(), "transaction")] == ["reject"], "--shadow: the log")
+    policy = os.path.join(folder, "shadow", "gateway.policy")
+    with open(policy, "w") as f:
+        f.write("policy 1\nbackend mail { address 127.0.0.1:25 }\nrules { accept }\n")
+    for options, status in ((["--check"], 1), ([], 1), (["--no-such-option"], 2), (["-p", "nowhere"], 1)):
+        done = subprocess.run([milter.program] + options + [policy], capture_output=True, check=False)
+        check(done.returncode == status, "%r: status %d" % (options, done.returncode))
+        check(status == 2 or b"gateway.policy:2:1: error: a milter has no backend: the mail server that asks it has" in done.stderr,
+              "%r: %r" % (options, done.stderr))
 
 
 # ---- edits ----------------------------------------------------------------------------------------------
@@ -402,6 +424,7 @@ def real_mails(folder):
 def main():
     with servers.work_folder() as folder:
         stages(folder)
+        only_reports(folder)
         edits(folder)
         real_mails(folder)
     for failure in failures[:40]:
