@@ -12,6 +12,8 @@ import json
 import os
 import re
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -115,8 +117,8 @@ rules {
   rcpt : if rcpt.local == "ann" and mail.local != "ann"       reject 551 5.1.6 "not {rcpt.address}"
   subj : if message.header("Subject") == "bad"                reject 554 5.7.1 "50% bad"
   gone : if message.header("Subject") == "gone"               discard
-  big  : if message.size > 50K                                reject 552 5.3.4 "{message.size} octets"
   hold : if message.header("Subject") == "held"               quarantine jail
+  big  : if message.size > 50K                                reject 552 5.3.4 "{message.size} octets"
   add  : add-header "X-Added" "{message.size}"
   away : remove-header "X-Away"
   accept
@@ -210,6 +212,96 @@ def only_reports(folder):
         check(done.returncode == status, "%r: status %d" % (options, done.returncode))
         check(status == 2 or b"gateway.policy:2:1: error: a milter has no backend: the mail server that asks it has" in done.stderr,
               "%r: %r" % (options, done.stderr))
+
+
+# ---- a mail server that can less than Postfix -------------------------------------------------------------
+
+class Mta:
+    """The other side of the milter protocol, packet by packet; 'actions' and 'protocol' are what it offers."""
+
+    def __init__(self, port, actions=0x1ff, protocol=0x1fffff):
+        self.socket = socket.create_connection(("127.0.0.1", port), 20)
+        self.send(b"O", struct.pack(">III", 6, actions, protocol))
+        _, data = self.packet()
+        self.actions, self.protocol = struct.unpack(">II", data[4:12])
+
+    def send(self, command, data=b""):
+        self.socket.sendall(struct.pack(">I", len(data) + 1) + command + data)
+
+    def packet(self):
+        head = self._octets(5)
+        return head[4:], self._octets(struct.unpack(">I", head[:4])[0] - 1)
+
+    def _octets(self, n):
+        data = b""
+        while len(data) < n:
+            piece = self.socket.recv(n - len(data))
+            if not piece:
+                raise EOFError("the milter has gone")
+            data += piece
+        return data
+
+    def ask(self, command, data=b"", quiet=0):
+        """What it says; b"": that command wants no reply, as was agreed (bit 'quiet')."""
+        self.send(command, data)
+        return b"" if self.protocol & quiet else b"".join(self.packet())
+
+    def begin(self):
+        said = [self.ask(b"C", b"client.example.org\0" + b"4" + struct.pack(">H", 2525) + b"203.0.113.9\0"),
+                self.ask(b"H", b"client.example.org\0"), self.ask(b"M", b"<a@sender.example>\0SIZE=10\0"),
+                self.ask(b"R", b"<bob@example.com>\0"), self.ask(b"T")]
+        check(said == [b"c"] * 5, "a session: %r" % said)
+
+    def message(self, fields, body):
+        """The packets that end it."""
+        for name, value in fields:
+            self.ask(b"L", name + b"\0" + value + b"\0", 0x80)
+        said = [self.ask(b"N")]
+        if said == [b"c"]:
+            if body:
+                self.ask(b"B", body, 0x80000)
+            self.send(b"E")
+            said = []
+            while not said or said[-1][:1] in b"hmi+-2ebq":
+                said.append(b"".join(self.packet()))
+        return said
+
+
+def other_servers(folder):
+    rules = """rules {\n  exact : if message.header_size == 24 and message.size == 27 add-header "X-Exact" "yes"
+  other : if message.header("Subject") != "" add-header "X-Other" "{message.header_size} {message.size}"\n  accept\n}"""
+    with Milter(folder + "/other", rules) as milter:
+        port = int(milter.socket.split(":")[2])
+        fields = [(b"Subject", b" x"), (b"X", b" a\n\tb")]
+        mta = Mta(port)
+        check(mta.protocol & 0x100080 == 0x100080, "blanks are asked for, and no replies to fields: %x" % mta.protocol)
+        for _ in range(3):  # the second and third client come over the same connection, without agreeing again
+            mta.begin()
+            said = mta.message(fields, b"b\r\n")
+            check([p for p in said if p[:1] == b"i"] == [b"i\0\0\0\0X-Other\0 24 27\0", b"i\0\0\0\0X-Exact\0 yes\0"],
+                  "a whole message: %r" % said)
+            mta.send(b"K")
+        old = Mta(port, actions=0x3f, protocol=0x7f)  # no blanks, no quiet, no lists of macros
+        check(old.protocol == 0, "an old server: %x" % old.protocol)
+        old.begin()
+        said = old.message([(name, value[1:]) for name, value in fields], b"b\r\n")
+        check([p for p in said if p[:1] == b"i"] == [b"i\0\0\0\0X-Other\x0024 27\0", b"i\0\0\0\0X-Exact\0yes\0"],
+              "a server that keeps the blank to itself: %r" % said)
+        bound = Mta(port, actions=0x2)  # fields cannot be added
+        bound.begin()
+        said = bound.message(fields, b"b\r\n")
+        check(said[0].startswith(b"y451 4.3.0 an edit of the message failed"), "a server that lets nothing be added: %r" % said)
+        for big in (mta, old):
+            if big is mta:
+                big.begin()
+            else:
+                check(big.ask(b"M", b"<>\0") + big.ask(b"R", b"<bob@example.com>\0") + big.ask(b"T") == b"ccc", "the next message")
+            said = big.message([(b"X-Long", b" " + b"x" * 60000)] * 12, b"")
+            check(said[0].startswith(b"y552 5.3.4 message header too big"), "a long header: %r" % said)
+        plain = Mta(port)
+        plain.begin()
+        said = plain.message(fields, b"one\rtwo\r\n")
+        check(said[0].startswith(b"y550 5.5.2 bare CR"), "a bare CR: %r" % said)
 
 
 # ---- edits ----------------------------------------------------------------------------------------------
@@ -425,6 +517,7 @@ def main():
     with servers.work_folder() as folder:
         stages(folder)
         only_reports(folder)
+        other_servers(folder)
         edits(folder)
         real_mails(folder)
     for failure in failures[:40]:
