@@ -3,7 +3,8 @@
  *
  * One process, one loop over poll(2).  A program lives as long as its connection: when the worker has closed, it gets
  * a while to end by itself, then SIGTERM, then SIGKILL, all for its whole process group; when it has ended, the connection is shut,
- * whoever else may hold it.  What it writes to its standard error is logged.  If the keeper dies, the kernel kills what it has started.
+ * whoever else may hold it.  What it writes to its standard error is logged.  If the keeper dies, the kernel kills what it has started,
+ * and the master the rest of their process groups.
  *
  * Times here are real ones, not the scaled ones of tests.
  */
@@ -52,7 +53,7 @@ static struct {
 	const struct keeper_program *programs;
 	size_t count;
 	int alive, signals;
-	pid_t self;
+	pid_t self, *started;
 	bool ending;
 	int64_t full_ms; /* when it was said last that there are too many */
 	struct child children[KEEPER_CHILDREN];
@@ -163,8 +164,10 @@ child_start(struct child *c, const struct keeper_program *p, int conn)
 		child_run(p, conn, err[1]);
 	}
 	close(err[1]);
-	if (c->pid > 0)
+	if (c->pid > 0) {
+		keeper.started[c - keeper.children] = c->pid;
 		return true;
+	}
 	close(err[0]);
 	c->pid = 0;
 	return false;
@@ -277,6 +280,7 @@ child_ended(struct child *c, int status)
 	close(c->conn);
 	if (c->err >= 0)
 		close(c->err);
+	keeper.started[c - keeper.children] = 0;
 	c->pid = 0;
 }
 
@@ -399,13 +403,14 @@ clean_up(void)
 }
 
 _Noreturn void
-keeper_run(const struct keeper_program *programs, size_t count, int alive)
+keeper_run(const struct keeper_program *programs, size_t count, int alive, pid_t *started)
 {
 	sigset_t wanted;
 
 	keeper.programs = programs;
 	keeper.count = count;
 	keeper.alive = alive;
+	keeper.started = started;
 	keeper.self = getpid();
 	prctl(PR_SET_NAME, "sallyport-keep");
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* nobody's children are ours */

@@ -5,6 +5,7 @@
 #define PROXY_MASTER_KEEPER_H
 
 #include <stddef.h>
+#include <sys/types.h>
 
 enum { KEEPER_PROGRAMS = 64, KEEPER_CHILDREN = 256, KEEPER_WORDS = 64 };
 
@@ -14,7 +15,8 @@ struct keeper_program {
 	int fd;         /* that listens */
 };
 
-/* Runs until the other end of alive is closed, then ends all that it has started. Never returns. */
-_Noreturn void keeper_run(const struct keeper_program *programs, size_t count, int alive);
+/* Runs until the other end of alive is closed, then ends all that it has started. Never returns.
+ * started: of KEEPER_CHILDREN process groups, in memory that is shared with the master, who ends them if the keeper cannot any more; 0: none. */
+_Noreturn void keeper_run(const struct keeper_program *programs, size_t count, int alive, pid_t *started);
 
 #endif

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -32,6 +33,7 @@ struct keeper {
 	pid_t pid;           /* 0: it has died */
 	int alive;           /* closed, it ends */
 	int64_t started_ms;
+	pid_t *started;      /* KEEPER_CHILDREN, shared with it */
 	struct keeper_program programs[KEEPER_PROGRAMS];
 	size_t count;
 	void (*forget)(void);
@@ -155,6 +157,11 @@ keeper_new(unsigned generation, void (*forget)(void))
 	if (k == programs.keepers + KEEPERS)
 		return NULL;
 	*k = (struct keeper){ .generation = generation, .alive = -1, .count = programs.count, .forget = forget };
+	k->started = mmap(NULL, KEEPER_CHILDREN * sizeof(pid_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (k->started == MAP_FAILED) {
+		k->generation = 0;
+		return NULL;
+	}
 	memcpy(k->programs, programs.noted, programs.count * sizeof(k->programs[0]));
 	programs.count = 0; /* the commands are the keeper's now */
 	return k;
@@ -172,6 +179,7 @@ keeper_release(struct keeper *k)
 		}
 		free(k->programs[i].command);
 	}
+	munmap(k->started, KEEPER_CHILDREN * sizeof(pid_t));
 	*k = (struct keeper){ .generation = 0 };
 }
 
@@ -192,7 +200,7 @@ keeper_fork(struct keeper *k)
 		for (size_t i = 0; i < own.count; i++) /* so that the next line leaves them open */
 			k->programs[i].fd = -1;
 		programs_in_child();
-		keeper_run(own.programs, own.count, ends[0]);
+		keeper_run(own.programs, own.count, ends[0], own.started);
 	}
 	close(ends[0]);
 	k->alive = ends[1];
@@ -213,7 +221,7 @@ programs_start(unsigned generation, void (*forget)(void))
 		return true;
 	k = keeper_new(generation, forget);
 	if (k == NULL) {
-		fprintf(stderr, "sallyport: too many policies with programs are in use at once\n");
+		fprintf(stderr, "sallyport: no memory, or too many policies with programs in use at once\n");
 		return false;
 	}
 	programs.made = programs.made || mkdir(programs.folder, 0700) == 0;
@@ -243,12 +251,24 @@ programs_in_child(void)
 
 /* ---- tending -------------------------------------------------------------------------------------- */
 
+/* What it has started and not ended is ended here. */
+static void
+keeper_ended(struct keeper *k)
+{
+	k->pid = 0;
+	for (size_t i = 0; i < KEEPER_CHILDREN; i++) {
+		if (k->started[i] > 0)
+			kill(-k->started[i], SIGKILL);
+		k->started[i] = 0;
+	}
+}
+
 bool
 programs_died(pid_t pid)
 {
 	for (struct keeper *k = programs.keepers; k < programs.keepers + KEEPERS; k++)
 		if (k->generation != 0 && k->pid == pid) {
-			k->pid = 0;
+			keeper_ended(k);
 			return true;
 		}
 	return false;
@@ -310,7 +330,7 @@ all_ended(void)
 		if (k->generation == 0)
 			continue;
 		if (k->pid > 0 && waitpid(k->pid, &status, WNOHANG) != 0)
-			k->pid = 0;
+			keeper_ended(k);
 		ended = keeper_ends(k) && ended;
 	}
 	return ended;
