@@ -150,11 +150,13 @@ announce(struct sp_ctx *ctx, struct pool *p, const struct link *l)
 static enum sp_status
 connect_new(struct sp_ctx *ctx, struct pool *p, struct link **ret)
 {
+	bool probes = p->resting;
 	enum sp_status st;
 
-	p->probing = p->resting;
+	p->probing = p->probing || probes;
 	st = link_open(ctx, ret);
-	p->probing = false;
+	if (probes)
+		p->probing = false;
 	if (st == SP_OK) {
 		rest_end(ctx, p);
 		announce(ctx, p, *ret);
