@@ -8,8 +8,7 @@
 #include "policy/kit/span.h"
 #include "proxy/milter/judge_priv.h"
 #include "proxy/rt/rt.h"
-
-enum { NOTES_MAX = 2048 };
+#include "proxy/session/findings.h"
 
 static void
 log_client(const struct judge *j)
@@ -35,51 +34,6 @@ log_address(const char *key, struct sp_span address)
 	log_text(key, span_str(text));
 }
 
-static void
-log_notes(const struct judge *j)
-{
-	struct buf rules, tags, logs, edits;
-	struct inspect_notes notes = { &rules, &tags, &logs, &edits };
-
-	buf_init(&rules, NOTES_MAX);
-	buf_init(&tags, NOTES_MAX);
-	buf_init(&logs, NOTES_MAX);
-	buf_init(&edits, NOTES_MAX);
-	inspect_notes(j->inspect, &notes);
-	log_real("score", inspect_score(j->inspect));
-	log_text("rules", buf_span(&rules));
-	log_text("tags", buf_span(&tags));
-	log_text("edits", buf_span(&edits));
-	if (logs.len > 0)
-		log_text("note", buf_span(&logs));
-	buf_fini(&rules);
-	buf_fini(&tags);
-	buf_fini(&logs);
-	buf_fini(&edits);
-}
-
-/* "spf=pass:example.org dkim=fail:example.net (the body was altered)"; where no filter looked nothing is said. */
-static void
-log_results(const struct judge *j)
-{
-	struct sp_auth_result r;
-	struct buf text;
-
-	buf_init(&text, NOTES_MAX);
-	for (size_t i = 0; inspect_result(j->inspect, i, &r) == SP_OK; i++) {
-		buf_printf(&text, "%s%s=%s", i > 0 ? " " : "", r.method, r.result);
-		if (r.prop_count > 0) {
-			buf_add_char(&text, ':');
-			buf_add(&text, r.props[0].value);
-		}
-		if (r.reason.len > 0)
-			buf_printf(&text, " (%.*s)", (int)r.reason.len, r.reason.ptr);
-	}
-	if (text.len > 0)
-		log_text("auth", buf_span(&text));
-	buf_fini(&text);
-}
-
 void
 account_matter(const struct judge *j)
 {
@@ -96,8 +50,7 @@ account_matter(const struct judge *j)
 	log_int("refused", (int64_t)tx->refused);
 	log_text("msgid", inspect_message_id(j->inspect));
 	log_int("size", tx->parser.octets);
-	log_results(j);
-	log_notes(j);
+	log_findings(j->inspect);
 	log_text("verdict", span_str(tx->outcome));
 	log_text("by", span_str(tx->by));
 	log_text("rule", v->rule != NULL ? policy_rule_name(v->rule) : SPAN_LIT(""));

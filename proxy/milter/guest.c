@@ -38,7 +38,9 @@ take_macros(SMFICTX *ctx, struct request *r)
 
 	r->tls_version = macro(ctx, "{tls_version}");
 	r->cipher = macro(ctx, "{cipher}");
+	r->cipher_bits = macro(ctx, "{cipher_bits}");
 	r->subject = macro(ctx, "{cert_subject}");
+	r->issuer = macro(ctx, "{cert_issuer}");
 	/* Postfix tells the subject of those only that it believes; Sendmail says what it thinks of it */
 	r->verified = r->subject[0] != '\0' && (verify[0] == '\0' || strcmp(verify, "OK") == 0);
 	r->user = macro(ctx, "{auth_authen}");
@@ -109,8 +111,8 @@ ask_for_macros(SMFICTX *ctx)
 		const char *names;
 	} lists[] = {
 		{ SMFIM_CONNECT, "j {daemon_name} {daemon_addr} {daemon_port} {if_addr} {client_resolve}" },
-		{ SMFIM_HELO, "{tls_version} {cipher} {cert_subject} {verify}" },
-		{ SMFIM_ENVFROM, "i j {auth_authen} {auth_type} {tls_version} {cipher} {cert_subject} {verify}" },
+		{ SMFIM_HELO, "{tls_version} {cipher} {cipher_bits} {cert_subject} {cert_issuer} {verify}" },
+		{ SMFIM_ENVFROM, "i j {auth_authen} {auth_type} {tls_version} {cipher} {cipher_bits} {cert_subject} {cert_issuer} {verify}" },
 		{ SMFIM_ENVRCPT, "i j" },
 		{ SMFIM_EOM, "i" },
 	};

@@ -146,12 +146,18 @@ judge_connect(void *request)
 static bool
 note_tls(struct judge *j, const struct request *r)
 {
+	uint64_t bits;
+
 	if (r->tls_version[0] == '\0' || j->tls[0] != '\0')
 		return false;
 	copy(j->tls, sizeof(j->tls), r->tls_version);
 	inspect_tls(j->inspect, span_str(j->tls), span_str(r->cipher));
-	if (r->subject[0] != '\0')
+	if (span_to_u64(span_str(r->cipher_bits), 100000, &bits) == SP_OK)
+		inspect_tls_bits(j->inspect, (int)bits);
+	if (r->subject[0] != '\0') {
 		inspect_tls_client(j->inspect, SPAN_LIT(""), span_str(r->subject), r->verified);
+		inspect_tls_issuer(j->inspect, span_str(r->issuer));
+	}
 	return true;
 }
 
@@ -235,11 +241,11 @@ parse_path(struct arena *a, const struct request *r, bool mail, struct command_p
 }
 
 static void
-take_params(struct arena *a, const struct request *r, struct command_path *path)
+take_params(struct arena *a, const struct request *r, bool mail, struct command_path *path)
 {
 	for (size_t i = 1; r->words[i] != NULL; i++) {
 		struct sp_span word = span_str(r->words[i]), name = span_head(word, span_find(word, '='));
-		const struct parameter *p = parameter_find(true, name);
+		const struct parameter *p = parameter_find(mail, name);
 		const char *all = arena_printf(a, "%.*s%s%s", (int)path->params.len, path->params.len > 0 ? path->params.ptr : "",
 			path->params.len > 0 ? " " : "", r->words[i]);
 
@@ -275,7 +281,7 @@ begin_matter(struct request *r)
 		arena_free(&arena);
 		return e;
 	}
-	take_params(arena, r, &tx->mail);
+	take_params(arena, r, true, &tx->mail);
 	tx->arena = arena;
 	tx->begin_ns = rt_now_ns();
 	undecided(tx);
@@ -370,7 +376,7 @@ static void
 inspect_recipient_of(struct request *r, const struct command_path *path)
 {
 	struct judge *j = r->judge;
-	struct policy_verdict v = inspect_rcpt(j->inspect, &path->address, rt_deadline(j->config->filter_ms));
+	struct policy_verdict v = inspect_rcpt_path(j->inspect, path, rt_deadline(j->config->filter_ms));
 	bool taken = !judge_stops(j, &v) && keep_rcpt(j->tx, r->words[0]);
 
 	j->tx->stage = SP_RCPT;
@@ -404,6 +410,7 @@ judge_rcpt(void *request)
 	if (e.code == 0 && j->tx->accepted >= j->config->recipients)
 		e = too_many;
 	if (e.code == 0) {
+		take_params(j->tx->arena, r, false, &path);
 		inspect_recipient_of(r, &path);
 		return;
 	}

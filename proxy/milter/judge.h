@@ -25,7 +25,7 @@ struct request {
 
 	/* helo, mail: */
 	const char *helo;
-	const char *tls_version, *cipher, *subject;
+	const char *tls_version, *cipher, *cipher_bits, *subject, *issuer;
 	bool verified;
 	const char *user, *mechanism;
 

@@ -7,10 +7,9 @@
 
 #include "policy/kit/span.h"
 #include "proxy/rt/rt.h"
+#include "proxy/session/findings.h"
 #include "proxy/session/log.h"
 #include "proxy/smtp/data.h"
-
-enum { NOTES_MAX = 2048 };
 
 static void
 log_client(const struct session *s)
@@ -47,52 +46,6 @@ log_address(const char *key, struct sp_span address)
 
 	snprintf(text, sizeof(text), "<%.*s>", (int)address.len, address.len > 0 ? address.ptr : "");
 	log_text(key, span_str(text));
-}
-
-static void
-log_notes(const struct session *s)
-{
-	struct buf rules, tags, logs, edits;
-	struct inspect_notes notes = { &rules, &tags, &logs, &edits };
-
-	buf_init(&rules, NOTES_MAX);
-	buf_init(&tags, NOTES_MAX);
-	buf_init(&logs, NOTES_MAX);
-	buf_init(&edits, NOTES_MAX);
-	inspect_notes(s->inspect, &notes);
-	log_real("score", inspect_score(s->inspect));
-	log_text("rules", buf_span(&rules));
-	log_text("tags", buf_span(&tags));
-	log_text("edits", buf_span(&edits));
-	if (logs.len > 0)
-		log_text("note", buf_span(&logs));
-	buf_fini(&rules);
-	buf_fini(&tags);
-	buf_fini(&logs);
-	buf_fini(&edits);
-}
-
-/* What filters state of who sent it, "spf=pass:example.org dkim=fail:example.net (the body was altered)"; where
- * none looked nothing is said. */
-static void
-log_results(const struct session *s)
-{
-	struct sp_auth_result r;
-	struct buf text;
-
-	buf_init(&text, NOTES_MAX);
-	for (size_t i = 0; inspect_result(s->inspect, i, &r) == SP_OK; i++) {
-		buf_printf(&text, "%s%s=%s", i > 0 ? " " : "", r.method, r.result);
-		if (r.prop_count > 0) {
-			buf_add_char(&text, ':');
-			buf_add(&text, r.props[0].value);
-		}
-		if (r.reason.len > 0)
-			buf_printf(&text, " (%.*s)", (int)r.reason.len, r.reason.ptr);
-	}
-	if (text.len > 0)
-		log_text("auth", buf_span(&text));
-	buf_fini(&text);
 }
 
 /* What "bare line ends space" changed: "bare-lf,nul". Nothing is said of a message that came as it should. */
@@ -152,8 +105,7 @@ account_transaction(const struct session *s)
 	log_spaced(tx);
 	if (tx->upload != NULL && tx->upload->chunks.chunks > 0)
 		log_int("chunks", (int64_t)tx->upload->chunks.chunks);
-	log_results(s);
-	log_notes(s);
+	log_findings(s->inspect);
 	log_text("verdict", span_str(tx->outcome));
 	log_text("by", span_str(tx->by));
 	log_text("rule", v->rule != NULL ? policy_rule_name(v->rule) : SPAN_LIT(""));
