@@ -246,10 +246,16 @@ class Mta:
         self.send(command, data)
         return b"" if self.protocol & quiet else b"".join(self.packet())
 
-    def begin(self):
-        said = [self.ask(b"C", b"client.example.org\0" + b"4" + struct.pack(">H", 2525) + b"203.0.113.9\0"),
-                self.ask(b"H", b"client.example.org\0"), self.ask(b"M", b"<a@sender.example>\0SIZE=10\0"),
-                self.ask(b"R", b"<bob@example.com>\0"), self.ask(b"T")]
+    def step(self, macros, command, data=b""):
+        """A command, and before it the macros that belong to it."""
+        if command in macros:
+            self.send(b"D", command + b"".join(b"{%s}\0%s\0" % (k.encode(), v.encode()) for k, v in macros[command].items()))
+        return self.ask(command, data)
+
+    def begin(self, macros=()):
+        said = [self.step(macros, b"C", b"client.example.org\0" + b"4" + struct.pack(">H", 2525) + b"203.0.113.9\0"),
+                self.step(macros, b"H", b"client.example.org\0"), self.step(macros, b"M", b"<a@sender.example>\0SIZE=10\0"),
+                self.step(macros, b"R", b"<bob@example.com>\0"), self.step(macros, b"T")]
         check(said == [b"c"] * 5, "a session: %r" % said)
 
     def message(self, fields, body):
@@ -269,6 +275,8 @@ class Mta:
 
 def other_servers(folder):
     rules = """rules {\n  exact : if message.header_size == 24 and message.size == 27 add-header "X-Exact" "yes"
+  told : if auth.user == "alice" and tls.version == "TLSv1.3" and listener.name == "submit" and tls.client.verified
+         add-header "X-Told" "{auth.mechanism} {tls.cipher} {tls.client.subject}"
   other : if message.header("Subject") != "" add-header "X-Other" "{message.header_size} {message.size}"\n  accept\n}"""
     with Milter(folder + "/other", rules) as milter:
         port = int(milter.socket.split(":")[2])
@@ -298,6 +306,12 @@ def other_servers(folder):
                 check(big.ask(b"M", b"<>\0") + big.ask(b"R", b"<bob@example.com>\0") + big.ask(b"T") == b"ccc", "the next message")
             said = big.message([(b"X-Long", b" " + b"x" * 60000)] * 12, b"")
             check(said[0].startswith(b"y552 5.3.4 message header too big"), "a long header: %r" % said)
+        telling = Mta(port)
+        telling.begin({b"C": {"daemon_name": "submit", "daemon_addr": "192.0.2.25"},
+                       b"H": {"tls_version": "TLSv1.3", "cipher": "AES", "cipher_bits": "256", "cert_subject": "CN=a", "cert_issuer": "CN=b"},
+                       b"M": {"auth_authen": "alice", "auth_type": "PLAIN"}})
+        said = telling.message(fields, b"b\r\n")
+        check(b"i\0\0\0\0X-Told\0 PLAIN AES CN=a\0" in said, "what macros tell: %r" % said)
         plain = Mta(port)
         plain.begin()
         said = plain.message(fields, b"one\rtwo\r\n")
