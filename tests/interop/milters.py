@@ -300,7 +300,7 @@ def run(job, folder):
                 peer.start()
                 stores.append((peer.name, peer))
             for i, milter in enumerate(running):
-                uses += 'filter milter scan%d { socket "unix:%s" timeout 60s }\n' % (i, milter.socket)
+                uses += milters_kit.use("scan%d" % i, milter)
                 rules += "scan%d : filter scan%d\n" % (i, i)
             with milters_kit.ByPostfix(folder, [m.socket for m in running], "myhostname = gateway.example.net\n") as postfix:
                 theirs = Result(postfix, letters)

@@ -258,7 +258,7 @@ def run(folder, packages, kind, cases):
         with milters_kit.ByPostfix(folder + "/" + kind, [milter.socket]) as postfix:
             theirs = through(postfix, cases)
         sink = milters_kit.Sink()
-        with milters_kit.Gateway(folder + "/" + kind, [("sink", sink)], 'filter milter scan { socket "unix:%s" }' % milter.socket,
+        with milters_kit.Gateway(folder + "/" + kind, [("sink", sink)], milters_kit.use("scan", milter),
                                  "scan : filter scan\naccept") as gateway:
             ours = through(gateway.ways[0], cases)
         sink.stop()

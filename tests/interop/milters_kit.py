@@ -246,13 +246,23 @@ backend %s { address 127.0.0.1:%d }
 """
 
 
+def use(name, milter):
+    return 'filter milter %s { socket "unix:%s" }\n' % (name, milter.socket)
+
+
 class Gateway(servers.Sallyport):
-    """Before each store a listener of its own; 'uses' are the filter lines, 'rules' the rules."""
+    """Before each store a listener of its own; 'uses' are the filter lines, 'rules' the rules.  No name is known in its DNS."""
 
     def __init__(self, folder, stores, uses, rules, more="", listen=""):
         self.ways = [BySallyport(name, store, servers.free_port()) for name, store in stores]
         text = more + "".join(FRONT % (w.port, GATEWAY, n, listen, n, s.port) for w, (n, s) in zip(self.ways, stores))
-        super().__init__(folder, 9, more="%s%s\nrules {\n%s\n}" % (text, uses, rules))
+        self.dns = dnsserver.DnsServer()
+        self.dns.start()
+        super().__init__(folder, 9, more="resolver %s\n%s%s\nrules {\n%s\n}" % (self.dns.address, text, uses, rules))
+
+    def stop(self):
+        super().stop()
+        self.dns.stop()
 
 
 # ---- messages ---------------------------------------------------------------------------------------
@@ -336,7 +346,8 @@ def address(argument):
 def plain(envelope):
     """Without SIZE=, which each server makes itself, BODY=, which says what the way can carry, and ORCPT= that repeats the address."""
     lines = [re.sub(rb"(?i) (SIZE=\d+|BODY=\w+)", b"", line).strip() for line in [envelope[0]] + sorted(envelope[1])]
-    return [re.sub(rb"\A<(.*)>(.*) ORCPT=rfc822;\1(?= |\Z)", rb"<\1>\2", line) for line in lines]
+    lines = [re.sub(rb"\A<(.*)>(.*) ORCPT=rfc822;\1(?= |\Z)", rb"<\1>\2", line) for line in lines]
+    return [b" ".join(line.split(b" ")[:1] + sorted(line.split(b" ")[1:])) for line in lines]
 
 
 class Lost:
@@ -399,8 +410,12 @@ class Session:
 
 
 def told(replies):
-    """Replies as they are compared: of an acceptance the class, of a refusal all."""
-    return ["%d" % (r.code // 100) if 200 <= r.code < 400 else "%d %s" % (r.code, r.text) for r in replies]
+    """Replies as they are compared: of an acceptance the class, of a refusal all but the number that Sallyport gives it."""
+    return ["%d" % (r.code // 100) if 200 <= r.code < 400 else refusal(r) for r in replies]
+
+
+def refusal(reply):
+    return re.sub(r" \(tx=\w+\)\Z", "", repr(reply))
 
 
 class Packages(kit.Packages):

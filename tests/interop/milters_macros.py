@@ -107,7 +107,7 @@ def play(folder, packages, kind, cert):
         with milters_kit.ByPostfix(folder + "/" + kind, [milter.socket], tls, "tlsmgr unix - - n 1000? 1 tlsmgr\n") as postfix:
             theirs = {scene: seen(milter, postfix.port, scene) for scene in SCENES}
         sink = milters_kit.Sink()
-        with milters_kit.Gateway(folder + "/" + kind, [("sink", sink)], 'filter milter scan { socket "unix:%s" }' % milter.socket,
+        with milters_kit.Gateway(folder + "/" + kind, [("sink", sink)], milters_kit.use("scan", milter),
                                  "scan : filter scan\naccept", listen='tls certificate "%s" tls key "%s"' % cert) as gateway:
             ours = {scene: seen(milter, gateway.ways[0].port, scene) for scene in SCENES}
     for scene in SCENES:

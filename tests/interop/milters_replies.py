@@ -202,7 +202,7 @@ CASES = [
 
 def outcome(name, replies, mail, after):
     """In the table's words."""
-    refused = ["%s: %s" % (stage, repr(r).replace("\n", " / ") if r else "lost") for stage, r in replies
+    refused = ["%s: %s" % (stage, milters_kit.refusal(r).replace("\n", " / ") if r else "lost") for stage, r in replies
                if r is None or r.code >= 400]
     words = ["; ".join(refused)] if refused else []
     if mail:
@@ -280,7 +280,7 @@ def play(folder, packages):
         with milters_kit.ByPostfix(folder, [milter.socket]) as postfix:
             theirs = through(postfix, CASES)
         sink, jail = milters_kit.Sink(), milters_kit.Sink()
-        with milters_kit.Gateway(folder, [("sink", sink)], 'filter milter scan { socket "unix:%s" }' % milter.socket, RULES,
+        with milters_kit.Gateway(folder, [("sink", sink)], milters_kit.use("scan", milter), RULES,
                                  JAIL % jail.port) as gateway:
             ours = through(gateway.ways[0], CASES)
         held = {m.case() for m in jail.messages()}
