@@ -46,7 +46,7 @@ def run(report, folder, args, throughput):
     for label, options in (("asked at the end only", ()), ("asked at every command", ("-a",))):
         with contextlib.ExitStack() as stack:
             noop = stack.enter_context(Noop(args.build, *options))
-            dns = stack.enter_context(DnsServer({}, ttl=3600))
+            dns = stack.enter_context(DnsServer({"1.0.0.127.in-addr.arpa": [("PTR", "localhost.example")], "localhost.example": [("A", "127.0.0.1"), ("AAAA", "::1")]}, ttl=3600))
             ways = [routes.direct(stack, folder), routes.sallyport(stack, folder, "without"),
                     routes.sallyport(stack, folder, "with", more=NOOP % (dns.address, noop.socket), env=routes.filters())]
             ways += postfix(stack, folder, "Postfix without") + postfix(stack, folder, "Postfix with", noop)
