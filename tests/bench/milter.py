@@ -18,15 +18,16 @@ DISCARDS = "mydestination =\nvirtual_mailbox_domains =\nrelay_domains = example.
 class Noop(routes.Program):
     """tests/milters/noop, which the tests build; by default it leaves out all commands but the end of the message, by -a it wants all."""
 
-    def __init__(self, build, *options):
-        port = routes.servers.free_port()
-        self.socket = "inet:%d@127.0.0.1" % port
-        super().__init__([os.path.join(build, "tests", "milters", "noop"), *options, self.socket], port)
+    def __init__(self, build, folder, *options):
+        self.path = os.path.join(folder, "noop%s.sock" % "".join(options))
+        super().__init__([os.path.join(build, "tests", "milters", "noop"), *options, "unix:" + self.path], 0)
 
     def _ready(self):
         if self.process.poll() is not None:
             raise RuntimeError("the milter ended at once")
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as s:
+            s.connect(self.path)
+            os.chmod(self.path, 0o666)  # Postfix's smtpd is nobody special
             return True
         return False
 
@@ -34,7 +35,7 @@ class Noop(routes.Program):
 def postfix(stack, folder, name, milter=None):
     if shutil.which("postfix") is None or os.geteuid() != 0:
         return []
-    main = DISCARDS + ("" if milter is None else "smtpd_milters = %s\n" % ":".join(("inet", "127.0.0.1", str(milter.port))))
+    main = DISCARDS + ("" if milter is None else "smtpd_milters = unix:%s\n" % milter.path)
     server = stack.enter_context(routes.servers.Postfix(os.path.join(folder, name.replace(" ", "-")), main=main,
                                                         smtpd="discard unix - - n - - discard\n"))
     routes.note("postfix -c %s start   # %s" % (server.config, name))
@@ -45,10 +46,10 @@ def run(report, folder, args, throughput):
     rows = []
     for label, options in (("asked at the end only", ()), ("asked at every command", ("-a",))):
         with contextlib.ExitStack() as stack:
-            noop = stack.enter_context(Noop(args.build, *options))
+            noop = stack.enter_context(Noop(args.build, folder, *options))
             dns = stack.enter_context(DnsServer({"1.0.0.127.in-addr.arpa": [("PTR", "localhost.example")], "localhost.example": [("A", "127.0.0.1"), ("AAAA", "::1")]}, ttl=3600))
             ways = [routes.direct(stack, folder), routes.sallyport(stack, folder, "without"),
-                    routes.sallyport(stack, folder, "with", more=NOOP % (dns.address, noop.socket), env=routes.filters())]
+                    routes.sallyport(stack, folder, "with", more=NOOP % (dns.address, "unix:" + noop.path), env=routes.filters())]
             ways += postfix(stack, folder, "Postfix without") + postfix(stack, folder, "Postfix with", noop)
             rows.append((label, throughput(routes, ways, 4000 // args.divide, ["-l", "10240"], args.rounds)))
     report.head("a milter that does nothing, 10 KiB", "direct, messages/s", "Sallyport without", "Sallyport with", "Postfix without",
