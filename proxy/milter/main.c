@@ -116,6 +116,8 @@ serve(const struct milter_config *c)
 	umask(mask);
 	if (!open || !privilege_drop(c->user, false))
 		return 2;
+	if (geteuid() == 0)
+		return usage_error("it does not run as root: let 'user' name another account");
 	limit_process();
 	if (!loop_start(c))
 		return 2;

@@ -37,12 +37,17 @@ static bool
 begin_content(struct request *r)
 {
 	static const struct command_error no_memory = { 451, "4.3.0", "out of memory, try again later" };
+	static const struct command_error no_mail = { 451, "4.3.0", "a message without a sender" };
 	struct judge *j = r->judge;
 	struct matter *tx = j->tx;
 	struct policy_verdict v;
 
-	if (tx == NULL || tx->begun)
-		return tx != NULL;
+	if (tx == NULL) { /* a server that goes on with what was refused gets no message by that */
+		judge_refuse(r, &no_mail, "syntax");
+		return false;
+	}
+	if (tx->begun)
+		return true;
 	tx->begun = true;
 	tx->stage = SP_DATA;
 	v = inspect_data(j->inspect, rt_deadline(j->config->filter_ms));

@@ -196,14 +196,24 @@ def stages(folder):
 
 def only_reports(folder):
     """--shadow: what would be refused is logged, and taken as it came; a policy of a gateway is refused."""
-    with Milter(folder + "/shadow", STAGES, options=["--shadow"]) as milter:
+    with Milter(folder + "/shadow", "bare line ends take\n" + STAGES, options=["--shadow"]) as milter:
+        mta = Mta(int(milter.socket.split(":")[2]))
+        mta.begin()
+        said = mta.message([(b"Subject", b" bad")], b"one\rtwo\nthree\0\r\n")
+        check(said == [b"c"], "bare line ends that are taken: %r" % said)
+        said = mta.ask(b"M", b"no address\0")
+        check(said.startswith(b"y501 5.5.4"), "a sender that is no address: %r" % said)
+        said = mta.step({b"M": {"j": "mx.example.net"}}, b"M", b"<root>\0")
+        check(said == b"c", "a sender of the mail server's own: %r" % said)
+        mta.socket.close()
         with servers.Postfix(folder + "/shadow", milter.main_cf()) as postfix:
             with wire.Client(postfix.port, helo="bad.example") as client:
                 said = client.message(b"Subject: bad\r\nX-Away: 1\r\n\r\nx\r\n", "a@bad.example", ["ann@example.com"])
             check(said.code == 250, "--shadow: %r" % said)
             check([untraced(m)[1] for m in postfix.mail("ann")] == [b"Subject: bad\nX-Away: 1\n\nx\n"], "--shadow edits")
         milter.stop()
-        check([t["would"] for t in log_lines(milter.log(), "transaction")] == ["reject"], "--shadow: the log")
+        check("from=<root@mx.example.net>" in milter.log(), "a sender of the mail server's own is completed")
+        check([t["would"] for t in log_lines(milter.log(), "transaction") if t["from"] == "<a@bad.example>"] == ["reject"], "--shadow: the log")
     policy = os.path.join(folder, "shadow", "gateway.policy")
     with open(policy, "w") as f:
         f.write("policy 1\nbackend mail { address 127.0.0.1:25 }\nrules { accept }\n")
