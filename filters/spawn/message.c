@@ -234,7 +234,7 @@ settle(struct sp_ctx *ctx, const struct ask *a)
 	struct sp_span rest = heap_span(&a->text);
 	enum sp_status st;
 
-	if (!((const struct spawn_conf *)ctx->conf)->obey)
+	if (!spawn_obeys(ctx))
 		return SP_OK;
 	st = settle_header(ctx, &rest);
 	if (st == SP_OK)

@@ -56,6 +56,12 @@ spawn_hub(const struct sp_ctx *ctx)
 	return ((const struct spawn_conf *)ctx->conf)->hub;
 }
 
+static inline bool
+spawn_obeys(const struct sp_ctx *ctx)
+{
+	return ((const struct spawn_conf *)ctx->conf)->obey;
+}
+
 static inline int64_t
 spawn_deadline(struct sp_ctx *ctx)
 {
@@ -75,6 +81,17 @@ void tell_close(struct sp_ctx *ctx, struct ask *a);
 size_t tell_prefix(const struct ask *a, enum phase phase, char *to, size_t room);
 /* For a printf of a name or an address: without '|', unless it is the last. */
 const char *tell_text(struct sp_ctx *ctx, struct sp_span text);
+
+/* ---- decide.c: what it decides --------------------------------------------------------------------- */
+
+/* "550 5.7.1 text", or "" */
+const char *word_text(struct sp_ctx *ctx, const struct word *w);
+/* Refuses by the first of the words that does; SP_NONE: none does, or it is not to be obeyed. */
+enum sp_status word_refuse(struct sp_ctx *ctx, const struct word *words, size_t count);
+/* Carries out an answer, and notes it in a word of the session or of the message; what: what was asked about. */
+enum sp_status decide(struct sp_ctx *ctx, const struct ask *a, enum phase phase, struct sp_span what, struct word *to);
+/* Asks about one thing, named by text, and carries out the answer.  SP_GONE: it does not know of this session any more. */
+enum sp_status question(struct sp_ctx *ctx, enum phase phase, struct sp_span text, struct word *to);
 
 /* ---- message.c: header and body ---------------------------------------------------------------------- */
 

@@ -26,7 +26,7 @@
 #include "proxy/rt/rt.h"
 #include "proxy/session/log.h"
 
-enum { KEEPERS = 32, BACKLOG = 128, FOLDER_MAX = 80, RESTART_MS = 1000, STOP_MS = 5000, COMMAND_MAX = 4096 };
+enum { KEEPERS = 32, BACKLOG = 1024, FOLDER_MAX = 80, RESTART_MS = 1000, STOP_MS = 5000, COMMAND_MAX = 4096 };
 
 struct keeper {
 	unsigned generation; /* 0: free */

@@ -14,6 +14,7 @@ import time
 import servers
 
 CLIENTS, LINES = 24, 4000
+KEPT = 256  # programs of one policy
 PROGRAM = """import os, sys, time
 def out(text):
     sys.stdout.write(text + "\\n")
@@ -163,6 +164,27 @@ def dying(folder):
         expect("ended by exit status 7 while it was needed" in site.gateway.log(), "it has died")
 
 
+def too_many(folder):
+    """One program more than may run: who wants it is told to come later."""
+    site = Site(folder, "many", "", "")
+    with open(site.gateway.policy) as f:
+        text = f.read()
+    with open(site.gateway.policy, "w") as f:
+        f.write(re.sub(r"filter spawn use .*", 'filter policyd use { command "/bin/sleep 600" timeout 3s }', text)
+                .replace("per client 100", "per client 1000"))
+    with site.gateway, contextlib.ExitStack() as stack:
+        clients = []
+        for _ in range(KEPT + 4):
+            clients.append(stack.enter_context(site.client()))
+            clients[-1].ehlo()
+            clients[-1].mail("a@example.org")
+        for s in clients:
+            s.putcmd("RCPT", "TO:<bob@example.com>")
+        for s in clients:
+            expect(s.getreply()[0] == 451, "each is deferred")
+        expect("too many run already" in site.gateway.log(), "the limit is logged")
+
+
 def ask(site):
     with site.client() as s:
         s.ehlo()
@@ -230,7 +252,7 @@ def answers(site):
 
 def main():
     with servers.work_folder() as folder:
-        for job in (out_of_order, side_by_side, dying, nothing_left, replaced):
+        for job in (out_of_order, side_by_side, dying, too_many, nothing_left, replaced):
             began = time.monotonic()
             job(folder)
             print("%-14s ok, %.1f s" % (job.__name__, time.monotonic() - began))
