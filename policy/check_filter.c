@@ -317,12 +317,14 @@ static const char *
 load_program(struct sp_load *l, const char *command)
 {
 	const struct policy_env *env = l->c->env;
-	const char *why = "there are no programs here", *endpoint = env->program == NULL ? NULL : env->program(env->arg, command, &why);
+	const char *why = NULL, *endpoint = env->program == NULL ? NULL : env->program(env->arg, command, &why);
 
-	if (endpoint == NULL) {
+	if (env->program == NULL)
+		diag_error(l->c, l->at, "'sallyport run' does", "'%s': no programs are started here", command);
+	else if (endpoint == NULL)
 		diag_error(l->c, l->at, "a path and arguments, divided by blanks; no shell", "'%s': %s", command, why);
+	if (endpoint == NULL)
 		return NULL;
-	}
 	return arena_strdup(l->c->p->arena, span_str(endpoint));
 }
 

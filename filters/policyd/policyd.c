@@ -28,7 +28,7 @@ struct policyd_conf {
 	struct sp_span socket, command, context;
 	int64_t at, timeout;
 	bool obey;
-	const char *endpoint; /* these two by load */
+	const char *endpoint, *name; /* these three by load */
 	struct talk *talk;
 };
 #define AT(member) .offset = offsetof(struct policyd_conf, member)
@@ -129,9 +129,9 @@ policyd_load(struct sp_load *load, const struct sp_host *host, void *conf, struc
 		return SP_INVALID;
 	}
 	c->talk = host->load_alloc(load, sizeof(*c->talk));
-	c->endpoint = keep_text(load, host, c->socket.len > 0 ? c->socket : c->command);
-	if (c->endpoint != NULL && c->command.len > 0)
-		c->endpoint = sp_load_program(host, load, c->endpoint);
+	c->endpoint = c->name = keep_text(load, host, c->socket.len > 0 ? c->socket : c->command);
+	if (c->name != NULL && c->command.len > 0)
+		c->endpoint = sp_load_program(host, load, c->name);
 	return c->talk != NULL && c->endpoint != NULL ? SP_OK : SP_SYSTEM;
 }
 
@@ -264,7 +264,7 @@ static enum sp_status
 ask(struct sp_ctx *ctx, struct sp_span recipient)
 {
 	const struct policyd_conf *c = ctx->conf;
-	struct talk_server server = { c->talk, c->endpoint, c->timeout };
+	struct talk_server server = { c->talk, c->endpoint, c->name, c->timeout };
 	struct request r;
 	char text[ANSWER_MAX];
 	size_t len = 0;

@@ -127,6 +127,6 @@ talk_ask(struct sp_ctx *ctx, const struct talk_server *server, struct sp_span qu
 	if (st == SP_OK)
 		*ret_len = a.got;
 	else if (st != SP_CANCELED)
-		sp_log(ctx, SP_LOG_WARNING, "policy server %s: %s", server->endpoint, reason(st));
+		sp_log(ctx, SP_LOG_WARNING, "policy server %s: %s", server->name, reason(st));
 	return st;
 }

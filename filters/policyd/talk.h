@@ -16,7 +16,7 @@ struct talk {
 };
 struct talk_server {
 	struct talk *talk;
-	const char *endpoint;
+	const char *endpoint, *name; /* name: for the log */
 	int64_t timeout_ms; /* for connecting, question and answer together */
 };
 
