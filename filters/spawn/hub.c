@@ -175,6 +175,7 @@ hub_read(struct sp_ctx *ctx, struct hub *hub, int64_t timeout_ms)
 	if (st == SP_TIMEOUT || st == SP_CANCELED)
 		return st;
 	hub->in.len += n;
+	hub->heard_ms = sp_now_ms(ctx);
 	if (st != SP_OK) {
 		hub_down(ctx, hub, "it has ended");
 		return SP_GONE;
@@ -302,13 +303,18 @@ wait_once(struct sp_ctx *ctx, struct hub *hub, struct ask *a, int64_t left)
 enum sp_status
 hub_wait(struct sp_ctx *ctx, struct hub *hub, struct ask *a, int64_t deadline_ms)
 {
+	int64_t began = sp_now_ms(ctx);
 	enum sp_status st = SP_OK;
 
 	while (st == SP_OK && !a->done && a->failed == SP_OK) {
 		int64_t left = left_ms(ctx, deadline_ms);
 
-		if (left == 0)
+		if (left == 0) {
+			/* slow for one is not dead; but it has said nothing to anybody */
+			if (hub->heard_ms < began)
+				hub_down(ctx, hub, "it is silent");
 			return SP_TIMEOUT;
+		}
 		st = hub->conn == NULL ? SP_GONE : wait_once(ctx, hub, a, left);
 	}
 	if (a->failed != SP_OK)

@@ -44,7 +44,7 @@ struct hub {
 	struct ask *asks;
 	struct heap in, out;
 	size_t held; /* octets of answers */
-	int64_t started_ms, not_before_ms, pause_ms;
+	int64_t started_ms, heard_ms, not_before_ms, pause_ms;
 	uint64_t last_id;
 };
 
