@@ -94,7 +94,8 @@ wire_write(struct sp_conn *conn, struct sp_span bytes, int64_t timeout_ms)
 		return SP_GONE;
 	}
 	assert_true(bytes.len < WIRE_TEXT - wire.written_len);
-	memcpy(wire.written + wire.written_len, bytes.ptr, bytes.len);
+	if (bytes.len > 0)
+		memcpy(wire.written + wire.written_len, bytes.ptr, bytes.len);
 	wire.written_len += bytes.len;
 	wire.written[wire.written_len] = '\0';
 	return SP_OK;
