@@ -83,7 +83,8 @@ body_replace(struct sp_ctx *ctx, struct sp_span chunk)
 
 	(void)ctx;
 	body_is_new = true;
-	memcpy(new_body + len, chunk.ptr, chunk.len);
+	if (chunk.len > 0)
+		memcpy(new_body + len, chunk.ptr, chunk.len);
 	new_body[len + chunk.len] = '\0';
 	return SP_OK;
 }
