@@ -214,6 +214,23 @@ policy_filter(const struct policy *p, size_t index)
 	return index < p->filter_count ? &p->filters[index] : NULL;
 }
 
+bool
+policy_calls_first(const struct policy *p, size_t index, size_t that)
+{
+	bool called = false;
+
+	for (size_t i = 0; i < p->rule_count; i++) {
+		const struct policy_rule *r = p->rules[i];
+
+		if (r->verb != VERB_FILTER || r->shadow)
+			continue;
+		if (called && r->filter == index)
+			return false;
+		called = called || r->filter == that;
+	}
+	return true;
+}
+
 struct sp_span
 policy_rule_name(const struct policy_rule *r)
 {

@@ -184,6 +184,8 @@ struct policy_filter {
 };
 size_t policy_filter_count(const struct policy *p);
 const struct policy_filter *policy_filter(const struct policy *p, size_t index);
+/* Does every rule that calls this filter stand above all that call that one? */
+bool policy_calls_first(const struct policy *p, size_t index, size_t that);
 
 /* Is the key in a table that a parameter of type SP_TABLE gave? A net has ips and nets, a domain its patterns as "in" has
  * them, a set of domains is in if any member is. False: a null table, a key of another type. For sp_host.table_has. */

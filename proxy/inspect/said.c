@@ -185,6 +185,15 @@ decides(const struct use *u)
 	return hooks_module(u)->decides != NULL && hooks_module(u)->decides(u->ctx.conf);
 }
 
+/* Is what the other has said of the message the last word where u is called, too? A refusal is; a message that is thrown away may
+ * yet be refused by u, where its rule comes first. */
+static bool
+settles(const struct use *other, const struct use *u)
+{
+	return other->word.tx != NULL &&
+		(other->word.tx->verdict != POLICY_DISCARD || policy_calls_first(u->in->policy, other->index, u->index));
+}
+
 /* Has another filter refused the message for everybody whose rules have called u? */
 bool
 said_moot(const struct use *u)
@@ -197,7 +206,7 @@ said_moot(const struct use *u)
 	for (size_t n = 0; n < policy_filter_count(i->policy); n++) {
 		const struct use *other = &i->uses[n];
 
-		if (other != u && other->tx_begun && !other->failed && other->word.tx != NULL && decides(other) &&
+		if (other != u && other->tx_begun && !other->failed && settles(other, u) && decides(other) &&
 			demand_covers(i, n, u->index))
 			return true;
 	}
