@@ -319,7 +319,7 @@ def report(job, letters, theirs, ours):
         for letter in letters:
             faults = judge(job, letter, theirs, result)
             wrong += bool(faults)
-            for fault in faults:
+            for fault in faults[:3] if wrong < 10 else ():
                 print("FAILED %s, %s: %s" % (result.name, letter.name, fault[:1500]))
         more = job.verify([m[0] for m in result.mails.values()])
         for fault in more:

@@ -47,7 +47,7 @@ CASES = [
     ("add-blank", [["add", "X-New", " v"]],
      ALL + " | X-New:  v"),
     ("add-long", [["add", "X-New", "x" * 1200]],
-     ALL + " | X-New: " + "x" * 1200),
+     ALL + " | X-New: " + "x" * 991 + "~ " + "x" * 209),
     ("add-received", [["add", "Received", TRACE]],
      ALL + " | Received: " + TRACE),
     ("insert-0", [["insert", 0, "X-New", "v"]],

@@ -188,7 +188,6 @@ relay_domains = example.com
 relay_transport = smtp:[127.0.0.1]:{sink}
 default_transport = smtp:[127.0.0.1]:{sink}
 smtp_connection_cache_on_demand = no
-smtp_line_length_limit = 0
 disable_mime_output_conversion = yes
 smtputf8_enable = yes
 smtpd_authorized_xclient_hosts = 127.0.0.1

@@ -3,7 +3,7 @@
 
 A milter writes down which macros it finds set at each command: for a client as it comes, one under TLS, one with a login; once with
 what servers send unasked, once with symbol lists of its own.  What Postfix sets at a command must be set by the gateway there, too,
-and to the same value but for those in DIFFERS, which must be set all the same.
+and to the same value but for those in DIFFERS, which must be set all the same.  LACKS are those that are not given.
 """
 import ssl
 import sys
@@ -16,11 +16,11 @@ import wire
 DIFFERS = {
     "v": "the program's name and version",
     "i": "each has its own numbers",
-    "{daemon_name}": "Postfix gives its host name, Sallyport its listener's",
+    "{mail_mailer}": "Postfix gives its transport, Sallyport the protocol", "{rcpt_mailer}": "the same",
     "{mail_host}": "the next hop of this server", "{rcpt_host}": "the next hop of this server",
     "{daemon_port}": "each listens on its own",
-    "{client_connections}": "how many at once: what was there before the XCLIENT counts",
 }
+LACKS = {"{client_connections}": "no worker knows how many connections the others have"}
 SYMBOLS = {
     "connect": "j _ v {client_addr} {client_name} {client_port} {client_ptr} {client_resolve} {client_connections} {daemon_addr} "
                "{daemon_name} {daemon_port} {if_addr} {if_name}",
@@ -80,22 +80,32 @@ def seen(milter, port, scene):
     return found
 
 
+def verdict(name, there, here):
+    """ok, or what is wrong."""
+    if name in LACKS:
+        return "lacks" if here is None else "FAILED, is there"
+    return "ok" if here is not None and (name in DIFFERS or here == there) else "FAILED"
+
+
 def compare(title, theirs, ours):
-    failed = 0
+    """Each name once, at the command from which on it is so."""
+    failed, told, alike = 0, {}, 0
     for stage in ("connect", "helo", "mail", "rcpt", "data", "header", "eoh", "body", "eom"):
         there, here = theirs.get(stage, {}), ours.get(stage, {})
         for name in sorted(there):
-            ok = name in here and (name in DIFFERS or here[name] == there[name])
-            failed += not ok
-            if not ok or name in DIFFERS:
-                print("%s %-14s %-8s %-22s %r there, %r here"
-                      % ("ok    " if ok else "FAILED", title, stage, name, there[name], here.get(name)))
-        more = ["%s=%s" % (n, v) for n, v in sorted(here.items()) if n not in there]
-        print("ok     %-14s %-8s %d alike%s" % (title, stage, len([n for n in there if here.get(n) == there[n]]),
-                                               "; only here: " + ", ".join(more) if more else ""))
+            what = verdict(name, there[name], here.get(name))
+            alike += what == "ok" and name not in DIFFERS
+            if told.get(name) != what:
+                told[name] = what
+                failed += what.startswith("FAILED")
+                if what == "ok" and name not in DIFFERS:
+                    continue
+                print("%-8s %-14s %-8s %-22s %r there, %r here" % (what, title, stage, name, there[name], here.get(name)))
         if not there:
             failed += 1
             print("FAILED %s %s: Postfix sets no macros" % (title, stage))
+    more = sorted({n for macros in ours.values() for n in macros} - {n for macros in theirs.values() for n in macros})
+    print("%s: %d values alike; only here: %s" % (title, alike, " ".join(more)))
     return failed
 
 
