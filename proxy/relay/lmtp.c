@@ -94,6 +94,8 @@ prdr_replies(struct relay *r, int64_t limit_ms)
 		fault = FAULT_GARBAGE;
 		answer_fault(&r->answer, fault);
 	}
+	if (fault == FAULT_BUSY) /* 421 refuses it as a whole, too */
+		results_forget(r);
 	if (fault != FAULT_NONE)
 		return fault;
 	taken = reply_class(conn_last(r->conn)->code) == 2;
