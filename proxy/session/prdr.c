@@ -100,6 +100,14 @@ each_answered(const struct session *s)
 	return count > 1;
 }
 
+/* Must those whom rules have refused be told their own?  A refusal for good of what came before our dot is not theirs: who was deferred
+ * would be lost. */
+static bool
+is_final(const struct transaction *tx, enum relay_outcome outcome, const struct relay_reply *all)
+{
+	return tx->split && (outcome == RELAY_ANSWERED || (outcome == RELAY_NOT_SENT && reply_class(all->code) == 5));
+}
+
 /* True: somebody has it. */
 static bool
 say_each(struct session *s, const struct relay_reply *all)
@@ -131,7 +139,7 @@ prdr_answer(struct session *s, enum relay_outcome outcome, const struct relay_re
 {
 	struct transaction *tx = s->tx;
 
-	if (!tx->mail.prdr || outcome != RELAY_ANSWERED || (!tx->split && !each_answered(s)))
+	if (!tx->mail.prdr || !(is_final(tx, outcome, all) || (outcome == RELAY_ANSWERED && each_answered(s))))
 		return false;
 	tx->dup = false; /* each knows what became of his */
 	if (!say_each(s, all)) {

@@ -290,7 +290,8 @@ say_rcpts(struct session *s, const struct outgoing *o)
 	}
 	if (worst.code == 0)
 		return true;
-	transaction_reply(s, worst.code, worst.enhanced, worst.text, "backend");
+	if (!prdr_answer(s, RELAY_NOT_SENT, &worst))
+		transaction_reply(s, worst.code, worst.enhanced, worst.text, "backend");
 	return false;
 }
 
