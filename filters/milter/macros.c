@@ -131,7 +131,7 @@ static bool
 get_mailer(struct sp_ctx *ctx, struct value *v)
 {
 	(void)ctx;
-	return value_print(v, "esmtp");
+	return value_print(v, "smtp");
 }
 
 static struct sp_span
@@ -207,7 +207,7 @@ get_rcpt_mailer(struct sp_ctx *ctx, struct value *v)
 
 	if (tx == NULL || tx->rcpt == NULL)
 		return false;
-	return value_print(v, "%s", tx->rcpt->stands ? "esmtp" : "error");
+	return value_print(v, "%s", tx->rcpt->stands ? "smtp" : "error");
 }
 
 /* ---- the table ----------------------------------------------------------------------------------- */
@@ -233,7 +233,7 @@ static const struct macro {
 	{ "client_ptr", NULL, get_client_ptr },
 	{ "client_resolve", NULL, get_client_resolve },
 	{ "daemon_addr", "listener.ip", NULL },
-	{ "daemon_name", "listener.name", NULL },
+	{ "daemon_name", "listener.hostname", NULL },
 	{ "daemon_port", "listener.port", NULL },
 	{ "if_addr", "listener.ip", NULL },
 	{ "if_name", "listener.hostname", NULL },

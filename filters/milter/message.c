@@ -155,7 +155,9 @@ message_tell(struct sp_ctx *ctx, struct edits *ret)
 	if (st != SP_OK || word_is_final(w))
 		return st;
 	st = end_tell(ctx, ret, w);
-	if (st == SP_OK)
+	if (st == SP_OK) {
 		t->open = false;
+		t->ended = w->verdict == VERDICT_CONTINUE;
+	}
 	return st;
 }

@@ -70,6 +70,7 @@ struct talk {
 	struct link *link;       /* null: there is no connection */
 	bool greeted, hello;     /* on it: the client was shown, and the HELO name */
 	bool open;               /* on it: MAIL was said, and the end of the message is not */
+	bool ended;              /* on it: nothing was said since it has answered the end of a message by "continue" */
 	char skip;               /* letter of the command that it wants to hear no more in a row; 0: none */
 	struct word word;        /* of the session */
 	struct sp_ip client;

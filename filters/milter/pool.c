@@ -187,17 +187,17 @@ pool_take(struct sp_ctx *ctx, bool fresh, struct link **ret)
 
 /* Says goodbye; true: the connection may serve another session. */
 static bool
-part(struct sp_ctx *ctx, struct pool *p, struct link *l)
+part(struct sp_ctx *ctx, struct pool *p, struct link *l, bool again)
 {
 	const struct milter_conf *conf = ctx->conf;
-	bool again = conf->reuse && l->agreed.version >= 6 && p->parked_count < POOL_PARKED;
 
+	again = again && conf->reuse && l->agreed.version >= 6 && p->parked_count < POOL_PARKED;
 	wire_command(&l->out, again ? SMFIC_QUIT_NC : SMFIC_QUIT);
 	return link_send(ctx, l) == SP_OK && again && l->in_at == l->in_len && sp_conn_idle(ctx, l->conn);
 }
 
 void
-pool_give(struct sp_ctx *ctx, struct link **l, bool good)
+pool_give(struct sp_ctx *ctx, struct link **l, enum pool_state state)
 {
 	struct pool *p = pool_of(ctx);
 	struct link *link = *l;
@@ -205,7 +205,7 @@ pool_give(struct sp_ctx *ctx, struct link **l, bool good)
 	if (link == NULL)
 		return;
 	*l = NULL;
-	if (good && part(ctx, p, link)) {
+	if (state != POOL_BROKEN && part(ctx, p, link, state == POOL_AGAIN)) {
 		link_trim(link);
 		sp_conn_keep(ctx, link->conn);
 		link->parked_ms = sp_now_ms(ctx);

@@ -40,8 +40,11 @@ struct pool {
 /* A connection for this session: one that has waited (not if fresh), or a new one.  SP_TEMPFAIL at once while the milter rests;
  * SP_LIMIT: too many wait already.  May suspend. */
 enum sp_status pool_take(struct sp_ctx *ctx, bool fresh, struct link **ret);
-/* The session needs it no more: it waits for the next one if it is good, else it is closed. */
-void pool_give(struct sp_ctx *ctx, struct link **l, bool good);
+/* The session needs it no more.  libmilter goes on to another session only right behind a message whose end it has answered by
+ * "continue", and says nothing if it is asked to elsewhere: AGAIN is for that state, DONE for any other, BROKEN where nothing more
+ * can be said. */
+enum pool_state { POOL_BROKEN, POOL_DONE, POOL_AGAIN };
+void pool_give(struct sp_ctx *ctx, struct link **l, enum pool_state state);
 /* A conversation has failed; a message has been seen through, and the milter took so long for it. */
 void pool_failed(struct sp_ctx *ctx);
 void pool_succeeded(struct sp_ctx *ctx, int64_t ms);

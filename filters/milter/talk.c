@@ -100,6 +100,7 @@ say(struct sp_ctx *ctx, enum milter_stage stage, struct sp_span first, struct sp
 	char letter = commands[stage].letter;
 
 	*ret = (struct word){ .stage = stage };
+	t->ended = false;
 	if (t->skip != letter)
 		t->skip = 0;
 	macros_put(ctx, t->link, stage);
@@ -131,8 +132,8 @@ talk_end(struct sp_ctx *ctx, bool good)
 
 	if (t->open && good && t->link != NULL)
 		wire_command(&t->link->out, SMFIC_ABORT);
-	pool_give(ctx, &t->link, good);
-	t->greeted = t->hello = t->open = false;
+	pool_give(ctx, &t->link, !good ? POOL_BROKEN : t->ended ? POOL_AGAIN : POOL_DONE);
+	t->greeted = t->hello = t->open = t->ended = false;
 	t->skip = 0;
 }
 

@@ -67,9 +67,9 @@ test_order(void **state)
 	assert_string_equal(said(), ONE_MESSAGE); /* it is over: nothing to abort */
 	assert_int_equal(use_mail(&u, "", ""), SP_OK);
 	use_close(&u);
-	assert_string_equal(said(), ONE_MESSAGE "1 M<>|\n1 A\n1 K\n");
+	assert_string_equal(said(), ONE_MESSAGE "1 M<>|\n1 A\n1 Q\n");
 	assert_int_equal(u.conf.pool->active, 0);
-	assert_int_equal(u.conf.pool->parked_count, 1);
+	assert_int_equal(u.conf.pool->parked_count, 0);
 	use_fini(&u, NULL);
 	assert_int_equal(hub.closes, 1);
 }
@@ -461,13 +461,13 @@ test_macros(void **state)
 	hub.with_macros = true;
 	use_init(&u, NULL);
 	assert_int_equal(use_message(&u), SP_OK);
-	assert_non_null(strstr(hub.said, "1 DCj|gw.example.net|_|mx.example.org [192.0.2.1]|v|Sallyport|{daemon_name}|in|{if_name}|"
+	assert_non_null(strstr(hub.said, "1 DCj|gw.example.net|_|mx.example.org [192.0.2.1]|v|Sallyport|{daemon_name}|gw.example.net|{if_name}|"
 					 "gw.example.net|{client_addr}|192.0.2.1|{client_name}|mx.example.org|{client_port}|40000|"
 					 "{client_ptr}|mx.example.org|{client_resolve}|OK|\n"));
 	assert_non_null(strstr(hub.said, "1 DH{tls_version}|TLSv1.3|\n1 H"));
-	assert_non_null(strstr(hub.said, "1 DMi|ID1|{mail_addr}|a@example.org|{mail_host}|example.org|{mail_mailer}|esmtp|"
+	assert_non_null(strstr(hub.said, "1 DMi|ID1|{mail_addr}|a@example.org|{mail_host}|example.org|{mail_mailer}|smtp|"
 					 "{tls_version}|TLSv1.3|\n1 M"));
-	assert_non_null(strstr(hub.said, "1 DRi|ID1|{rcpt_addr}|b@example.com|{rcpt_host}|example.com|{rcpt_mailer}|esmtp|\n1 R"));
+	assert_non_null(strstr(hub.said, "1 DRi|ID1|{rcpt_addr}|b@example.com|{rcpt_host}|example.com|{rcpt_mailer}|smtp|\n1 R"));
 	assert_non_null(strstr(hub.said, "1 DTi|ID1|\n1 T"));
 	assert_non_null(strstr(hub.said, "1 DNi|ID1|\n1 N"));
 	assert_non_null(strstr(hub.said, "1 DEi|ID1|\n1 E"));
@@ -512,6 +512,34 @@ test_reuse(void **state)
 	assert_non_null(strstr(said(), "2 Q\n"));
 	assert_int_equal(u.conf.pool->parked_count, 0);
 	use_fini(&v, &u);
+	use_fini(&u, NULL);
+}
+
+/* Where libmilter does not go on to another session, it is not asked to. */
+static void
+test_reuse_not(void **state)
+{
+	const struct deed accepts[] = { { 'E', 0, PACK('a', ""), false, false }, { 0 } };
+	const struct deed refuses[] = { { 'C', 0, PACK('a', ""), false, false }, { 0 } };
+	struct use u;
+
+	(void)state;
+	use_init(&u, NULL);
+	hub_reset(accepts);
+	assert_int_equal(use_message(&u), SP_OK);
+	use_close(&u);
+	assert_non_null(strstr(said(), "1 E\n1 Q\n"));
+	hub_reset(refuses);
+	assert_int_equal(use_message(&u), SP_OK);
+	assert_non_null(strstr(said(), "|\n1 Q\n"));
+	use_close(&u);
+	hub_reset(NULL);
+	assert_int_equal(use_message(&u), SP_OK);
+	use_reset(&u);
+	assert_int_equal(box_helo(&u.box, "other"), SP_OK);
+	use_close(&u);
+	assert_non_null(strstr(said(), "1 Hother|\n1 Q\n"));
+	assert_int_equal(u.conf.pool->parked_count, 0);
 	use_fini(&u, NULL);
 }
 
@@ -598,6 +626,7 @@ main(void)
 		cmocka_unit_test(test_mind_changed),
 		cmocka_unit_test(test_macros),
 		cmocka_unit_test(test_reuse),
+		cmocka_unit_test(test_reuse_not),
 		cmocka_unit_test(test_stale),
 		cmocka_unit_test(test_stale_no_more),
 		cmocka_unit_test(test_hello_again),
