@@ -128,6 +128,7 @@ replay_body(struct use *u)
 	enum sp_status st = hooks_module(u)->on_body == NULL || tx->spool == NULL ? SP_NONE
 		: unstuff_find(&at, tx->spool, tx->header_octets);
 
+	u->turn = policy_filter_count(u->in->policy) + tx->late++;
 	while (st == SP_OK) {
 		st = unstuff_next(&at, tx->spool, &event.chunk);
 		if (st == SP_OK)

@@ -58,6 +58,7 @@ static bool
 begin_tx(struct use *u)
 {
 	u->skip = u->failed = u->unasked = false;
+	u->turn = u->index;
 	u->tx_begun = make(u->in->tx->arena, hooks_module(u)->tx_size, &u->ctx.tx);
 	return u->tx_begun;
 }

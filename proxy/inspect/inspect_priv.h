@@ -88,6 +88,7 @@ struct use {
 	struct sp_ctx ctx; /* first: the services get from it to here */
 	struct inspect *in;
 	size_t index;
+	size_t turn; /* when its on_eom runs, among the others: as in the file, but for those that are called for at the end */
 	enum use_life life;
 	enum sp_stage stage; /* of the hook that runs: facts of earlier stages can no longer be set */
 	bool connect_shown, helo_shown; /* its session knows of them */
@@ -238,6 +239,7 @@ struct transaction {
 	struct recipient *rcpts, **rcpts_end; /* accepted ones */
 	struct recipient *pending;            /* inspected, the backend has not spoken yet */
 	size_t rcpt_count;
+	size_t late; /* so many filters were called for at the end */
 
 	struct header_block header;
 	int64_t octets;         /* of content so far */
@@ -455,7 +457,7 @@ enum sp_status draft_remove(struct sp_ctx *ctx, size_t index);
 
 /* sp_host.body_replace */
 enum sp_status newbody_write(struct sp_ctx *ctx, struct sp_span chunk);
-/* The body that filters above have left, null: the message's own; by null: that all have left. */
+/* The body that filters before have left, null: the message's own; by null: that all have left. */
 struct new_body *newbody_seen(const struct edits *e, const struct use *by);
 /* No more is taken. SP_INVALID: its last line does not end; SP_SYSTEM. */
 enum sp_status newbody_seal(struct new_body *b);

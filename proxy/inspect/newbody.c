@@ -1,8 +1,8 @@
 /*
  * newbody.c - bodies that filters write in place of the message's: one for each filter that does, in wire form.
  *
- * A filter reads the body as those above it in the policy have left it, so it may read and write at the same time; the lowest
- * one's goes on.  Lines end in CRLF, a bare CR or LF or a NUL is refused (CASES H09), and dots are doubled here
+ * A filter reads the body as those have left it whose turn at the end was before its own, so it may read and write at the same
+ * time; the last one's goes on.  Lines end in CRLF, a bare CR or LF or a NUL is refused (CASES H09), and dots are doubled here
  * (RFC 5321 4.5.2).  Memory: a spool each, freed with the transaction, the rest is its arena's.
  */
 #include "policy/kit/span.h"
@@ -125,8 +125,8 @@ newbody_seen(const struct edits *e, const struct use *by)
 	struct new_body *seen = NULL;
 
 	for (struct new_body *b = e->bodies; b != NULL; b = b->next)
-		if (edits_live(b->by, b->dropped) && (by == NULL || b->by->index < by->index) &&
-			(seen == NULL || b->by->index > seen->by->index))
+		if (edits_live(b->by, b->dropped) && (by == NULL || b->by->turn < by->turn) &&
+			(seen == NULL || b->by->turn > seen->by->turn))
 			seen = b;
 	return seen;
 }
