@@ -252,16 +252,16 @@ hooks_call(struct use *u, enum hook hook, const void *event)
 	struct clock began;
 	enum sp_status st;
 
-	if (hook == HOOK_CONNECT)
-		u->connect_shown = true;
-	if (hook == HOOK_HELO)
-		u->helo_shown = true;
 	if (u->skip || !has_hook(hooks_module(u), hook))
 		return;
 	if (i->tx != NULL && i->tx->spent_ms >= i->tx->budget_ms) {
 		give_up(u);
 		return;
 	}
+	if (hook == HOOK_CONNECT)
+		u->connect_shown = true;
+	if (hook == HOOK_HELO)
+		u->helo_shown = true;
 	u->stage = hook_stages[hook];
 	i->hook_outlives = u->life == USE_SESSION && (hook == HOOK_CONNECT || hook == HOOK_HELO);
 	began = clock_start(i);

@@ -501,6 +501,24 @@ test_lasts_word(void **state)
 	world_fini(&w);
 }
 
+/* Where no time was left to tell it of the client, the next transaction begins with that. */
+static void
+test_lasts_untold(void **state)
+{
+	const struct command_path mail = { .size = -1, .address = { .text = SPAN_LIT("a@example.org"), .local = SPAN_LIT("a"),
+		.domain = SPAN_LIT("example.org") } };
+	struct world w;
+
+	(void)state;
+	begin(&w, LASTS);
+	world_connect(&w);
+	world_helo(&w, "first.example.org");
+	assert_int_equal(inspect_mail(w.in, &mail, 0).verdict, POLICY_DEFER);
+	transaction(&w, "a@example.org");
+	assert_string_equal(seen, "0:reset 0:connect 0:helo 0:mail(first.example.org) 0:bob 0:eom ");
+	world_fini(&w);
+}
+
 /* Called for by a recipient whom the backend does not take, then by another. */
 static void
 test_lasts_per_recipient(void **state)
@@ -540,6 +558,7 @@ main(void)
 		cmocka_unit_test(test_not_moot),
 		cmocka_unit_test(test_lasts),
 		cmocka_unit_test(test_lasts_word),
+		cmocka_unit_test(test_lasts_untold),
 		cmocka_unit_test(test_lasts_per_recipient),
 	};
 
