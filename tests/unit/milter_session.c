@@ -195,6 +195,42 @@ test_skip(void **state)
 	use_fini(&u, NULL);
 }
 
+static enum sp_status
+get_long(struct sp_ctx *ctx, size_t index, struct sp_header *ret)
+{
+	static char value[70000];
+
+	(void)ctx;
+	memset(value, 'x', sizeof(value));
+	*ret = (struct sp_header){ .name = box_span("Long"), .value = { value, sizeof(value) } };
+	return index == 0 ? SP_OK : SP_NONE;
+}
+
+static void
+test_sizes(void **state)
+{
+	static const uint32_t bits[] = { 0, SMFIP_MDS_256K, SMFIP_MDS_1M };
+	static const unsigned chunks[] = { 4, 1, 1 };
+	static char body[200001];
+	struct use u;
+
+	(void)state;
+	memset(body, 'x', sizeof(body) - 1);
+	for (size_t i = 0; i < 3; i++) {
+		hub_reset(NULL);
+		hub.options.protocol = bits[i];
+		use_init(&u, NULL);
+		u.host.draft_get = get_long;
+		assert_int_equal(use_mail(&u, "a", ""), SP_OK);
+		assert_int_equal(use_eom(&u, body), SP_OK);
+		assert_int_equal(hub.seen['B'], chunks[i]);
+		assert_int_equal(hub.seen['L'], 1);
+		assert_true((strstr(u.box.logs, "is shown 65471 octets of a field of 70004") != NULL) == (i == 0));
+		use_close(&u);
+		use_fini(&u, NULL);
+	}
+}
+
 /* ---- what it says ---------------------------------------------------------------------------------- */
 
 struct word_case {
@@ -617,6 +653,7 @@ main(void)
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_leading_space),
 		cmocka_unit_test(test_skip),
+		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_words),
 		cmocka_unit_test(test_recipients),
 		cmocka_unit_test(test_not_obeyed),
