@@ -98,7 +98,7 @@ run_one(struct use *u, struct final *f)
 	struct sp_final event = { .headers = f->top_count + f->count, .octets = f->tx->octets };
 	enum sp_status st;
 
-	if (hooks_module(u)->on_final == NULL || (u->skip && !u->failed))
+	if (hooks_module(u)->on_final == NULL || !u->tx_begun || (u->skip && !u->failed))
 		return SP_OK;
 	st = hooks_final(u, &event);
 	if (st != SP_OK)

@@ -252,7 +252,8 @@ hooks_call(struct use *u, enum hook hook, const void *event)
 	struct clock began;
 	enum sp_status st;
 
-	if (u->skip || !has_hook(hooks_module(u), hook))
+	/* where there was no memory for its transaction, it has none */
+	if (u->skip || (i->tx != NULL && !u->tx_begun) || !has_hook(hooks_module(u), hook))
 		return;
 	if (i->tx != NULL && i->tx->spent_ms >= i->tx->budget_ms) {
 		give_up(u);

@@ -133,14 +133,15 @@ talker_decides(const void *conf)
 	return true;
 }
 
-#define TALKER(what, stays) \
+#define TALKER(what, stays, tx) \
 	{ SP_FILTER_HEAD, .name = (what), .summary = "says", .params = talker_params, .conf_size = sizeof(struct talker_conf), \
 		.facts = talker_facts, .session_size = sizeof(struct talker_session), .on_connect = talker_on_connect, \
 		.on_helo = talker_on_helo, .on_mail = talker_on_mail, .on_rcpt = talker_on_rcpt, .on_eoh = talker_on_eoh, \
 		.on_eom = talker_on_eom, .on_reset = talker_on_reset, .on_close = talker_on_close, \
-		.decides = talker_decides, .lasts = (stays) }
-static const struct sp_filter talker = TALKER("talker", false), stayer = TALKER("stayer", true);
-static const struct sp_filter *const modules[] = { &talker, &stayer, NULL };
+		.decides = talker_decides, .lasts = (stays), .tx_size = (tx) }
+static const struct sp_filter talker = TALKER("talker", false, 0), stayer = TALKER("stayer", true, 0);
+static const struct sp_filter huge = TALKER("huge", true, 1 << 30); /* there is never memory for its transactions */
+static const struct sp_filter *const modules[] = { &talker, &stayer, &huge, NULL };
 
 static void
 begin(struct world *w, const char *policy)
@@ -519,6 +520,23 @@ test_lasts_untold(void **state)
 	world_fini(&w);
 }
 
+/* Its session is there, but its transaction cannot be. */
+static void
+test_lasts_no_memory(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w, "policy 1\nfilter huge scan\nrules {\nh : if client.helo == \"first.example.org\" filter scan on unknown skip\n"
+		  "m : if mail.domain == example.org filter scan on unknown skip\naccept\n}\n");
+	world_connect(&w);
+	world_helo(&w, "first.example.org");
+	world_helo(&w, "second.example.org");
+	assert_int_equal(transaction(&w, "a@example.org"), POLICY_ACCEPT);
+	assert_string_equal(seen, "0:connect 0:helo ");
+	world_fini(&w);
+}
+
 /* Called for by a recipient whom the backend does not take, then by another. */
 static void
 test_lasts_per_recipient(void **state)
@@ -559,6 +577,7 @@ main(void)
 		cmocka_unit_test(test_lasts),
 		cmocka_unit_test(test_lasts_word),
 		cmocka_unit_test(test_lasts_untold),
+		cmocka_unit_test(test_lasts_no_memory),
 		cmocka_unit_test(test_lasts_per_recipient),
 	};
 
