@@ -6,6 +6,7 @@ field and octet by octet, less the trace fields that the servers on that way put
 import contextlib
 import copy
 import fcntl
+import json
 import os
 import re
 import shutil
@@ -118,15 +119,13 @@ class Table(Milter):
         super().__init__(folder, packages)
 
     def prepare(self):
-        import json
         self._write("cases.json", json.dumps(self.cases))
         shutil.copy(os.path.join(servers.HERE, "milters_python.py"), self.share)
         return "exec /usr/bin/python3 /peer/milters_python.py /peer/run/milter /peer/cases.json /peer/log/events\n"
 
     def events(self):
-        import json
         with contextlib.suppress(FileNotFoundError), open(os.path.join(self.share, "log", "events")) as f:
-            return [json.loads(line) for line in f]
+            return [json.loads(line) for line in f if line.endswith("\n")]  # the last one may be being written
         return []
 
 
@@ -343,7 +342,7 @@ def address(argument):
 
 
 def plain(envelope):
-    """Without SIZE=, which each server makes itself, BODY=, which says what the way can carry, and ORCPT= that repeats the address."""
+    """Without SIZE=, which each server makes itself, BODY=, which says what the way can carry, and an ORCPT= that says nothing new."""
     lines = [re.sub(rb"(?i) (SIZE=\d+|BODY=\w+)", b"", line).strip() for line in [envelope[0]] + sorted(envelope[1])]
     lines = [re.sub(rb"\A<(.*)>(.*) ORCPT=rfc822;\1(?= |\Z)", rb"<\1>\2", line) for line in lines]
     return [b" ".join(line.split(b" ")[:1] + sorted(line.split(b" ")[1:])) for line in lines]

@@ -23,7 +23,8 @@ CASES = [
      "connect: 554 5.7.1 Command rejected; then not stored"),  # Postfix does not tell the milter's words
     ("connect-tempfail", {"connect": [["tempfail"]]},
      "mail: 451 4.7.1 Service unavailable - try again later; then not stored",
-     "connect: 421 4.7.0 gateway.example.net Service unavailable - try again later; next: lost; then not stored"),  # at once: Postfix waits for MAIL
+     # at once: Postfix waits for MAIL
+     "connect: 421 4.7.0 gateway.example.net Service unavailable - try again later; next: lost; then not stored"),
     ("connect-reply5", {"connect": [["reply", "554", "5.7.9", "no, thanks"]]},
      "connect: 554 store.example.net ESMTP not accepting connections; then not stored",
      "connect: 554 5.7.1 no, thanks; then not stored"),  # a banner has an enhanced code of its own

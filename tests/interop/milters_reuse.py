@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """milters_reuse.py - sessions one after the other with one milter, whatever the session before did: each is served at once.
 
-libmilter takes "this session is over, another follows" (QUIT_NC) only right behind an end of message that it answered with "continue", or
-behind an unknown command.  Anywhere else it passes over the command and then over the next session's connect, without a word.
+libmilter takes "this session is over, another follows" (QUIT_NC) only right behind an end of message that it answered with
+"continue", or behind an unknown command.  Anywhere else it passes over that command and then over the next session's connect,
+without a word.
 """
 import sys
 import time
