@@ -119,7 +119,9 @@ inspect_end(struct inspect *i, struct spool *spool)
 	i->stage = SP_EOM;
 	i->rcpt = NULL;
 	hooks_run(i, HOOK_EOM, &event);
-	return tx->verdict = walk_all(i, SP_EOM);
+	tx->verdict = walk_all(i, SP_EOM);
+	demand_settle(i);
+	return tx->verdict;
 }
 
 /* ---- reading it back ---------------------------------------------------------------------------------- */

@@ -71,6 +71,34 @@ demand_release(struct inspect *i)
 			hooks_leave(&i->uses[n]);
 }
 
+/* Does anybody get the message who has called for it? */
+static bool
+serves(const struct inspect *i, size_t index)
+{
+	struct walk_iter at = { 0 };
+	const struct target *t;
+
+	while ((t = walk_next(i, &at)) != NULL)
+		if (called_by(t, index) && !walk_goes_without(i, t))
+			return true;
+	return false;
+}
+
+void
+demand_settle(struct inspect *i)
+{
+	for (size_t n = 0; i->tx->each && i->uses != NULL && n < policy_filter_count(i->policy); n++) {
+		struct use *u = &i->uses[n];
+
+		if (!policy_filter(i->policy, n)->on_demand || !u->tx_begun || serves(i, n))
+			continue;
+		edits_drop(i->tx, u);
+		results_drop(i->tx, u);
+		u->skip = true; /* nor does it sign */
+		u->failed = false;
+	}
+}
+
 /* ---- catching up ---------------------------------------------------------------------------------- */
 
 static void

@@ -371,6 +371,8 @@ bool demand_covers(const struct inspect *i, size_t index, size_t that);
 bool demand_seen(const struct inspect *i, size_t index);
 /* A recipient has been forgotten: ends the filters that only he had called for. */
 void demand_release(struct inspect *i);
+/* The verdicts have fallen: what filters have done is not done where only those had called for them who do not get the message. */
+void demand_settle(struct inspect *i);
 
 /* ---- said.c ---------------------------------------------------------------------------------- */
 
@@ -396,6 +398,8 @@ struct policy_verdict walk_failed(enum sp_stage stage, const char *text);
 extern const char walk_no_memory[];
 /* policy_host.act */
 enum sp_status walk_act(void *arg, const struct policy_action *action);
+/* Is it the walk of a recipient who does not get the message, while others do? */
+bool walk_goes_without(const struct inspect *i, const struct target *t);
 /* What this rule asks for, whoever's walk it fired in first; null: nothing. */
 const struct effect *walk_effect(const struct inspect *i, const struct policy_rule *rule);
 /* The walks whose effects count: connection, HELO, transaction, accepted recipients, the pending one. Null: no more. */

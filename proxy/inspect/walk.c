@@ -185,9 +185,8 @@ walk_act(void *arg, const struct policy_action *action)
 	return note_effect(i->walking, action);
 }
 
-/* Is it the walk of a recipient who does not get the message, while others do? */
-static bool
-goes_without(const struct inspect *i, const struct target *t)
+bool
+walk_goes_without(const struct inspect *i, const struct target *t)
 {
 	return i->tx != NULL && i->tx->each && t->verdict.verdict != POLICY_UNDECIDED && t->verdict.verdict != POLICY_ACCEPT;
 }
@@ -199,7 +198,7 @@ walk_effect(const struct inspect *i, const struct policy_rule *rule)
 	const struct target *t;
 
 	while ((t = walk_next(i, &at)) != NULL)
-		for (const struct effect *e = goes_without(i, t) ? NULL : t->effects; e != NULL; e = e->next)
+		for (const struct effect *e = walk_goes_without(i, t) ? NULL : t->effects; e != NULL; e = e->next)
 			if (e->rule == rule)
 				return e;
 	return NULL;
