@@ -328,21 +328,24 @@ spawn_on_data(struct sp_ctx *ctx)
 
 /* ---- the end of a message -------------------------------------------------------------------- */
 
+/* All go before any comes: one may be to be what another was. */
 static enum sp_status
 change_envelope(struct sp_ctx *ctx)
 {
-	const struct spawn_tx *tx = ctx->tx;
+	struct spawn_tx *tx = ctx->tx;
 	enum sp_status st = SP_OK;
 
 	if (tx->sender.ptr != NULL)
 		st = sp_sender_change(ctx, tx->sender, (struct sp_span){ NULL, 0 });
-	for (const struct rewrite *r = tx->rewrites; r != NULL && st == SP_OK; r = r->next) {
+	for (struct rewrite *r = tx->rewrites; r != NULL && st == SP_OK; r = r->next) {
 		st = sp_rcpt_delete(ctx, r->from);
-		if (st == SP_OK)
-			st = sp_rcpt_insert(ctx, r->to, (struct sp_span){ NULL, 0 });
-		else if (st == SP_NONE) /* it was refused elsewhere */
+		r->refused = st == SP_NONE; /* elsewhere */
+		if (r->refused)
 			st = SP_OK;
 	}
+	for (const struct rewrite *r = tx->rewrites; r != NULL && st == SP_OK; r = r->next)
+		if (!r->refused)
+			st = sp_rcpt_insert(ctx, r->to, (struct sp_span){ NULL, 0 });
 	return st;
 }
 

@@ -38,6 +38,7 @@ struct spawn_session {
 struct rewrite {
 	struct rewrite *next;
 	struct sp_span from, to;
+	bool refused; /* so he is nobody's */
 };
 
 struct spawn_tx {
