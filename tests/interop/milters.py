@@ -100,7 +100,7 @@ class Job:
         }
 
     def start(self, dns):
-        return [self.PROGRAM(self.folder, self.packages, dns)]
+        yield self.PROGRAM(self.folder, self.packages, dns)
 
     def letters(self):
         return []
@@ -138,7 +138,7 @@ class Rspamd(Job):
 
 class OpenDkim(Job):
     def start(self, dns):
-        return [programs.OpenDkim(self.folder, self.packages, dns, self.key)]
+        yield programs.OpenDkim(self.folder, self.packages, dns, self.key)
 
     def letters(self):
         signature = rb"(?m)^DKIM-Signature: (.|\n\s)*d=sender\.example"
@@ -164,7 +164,8 @@ class OpenDmarc(Job):
     """Behind OpenDKIM, whose field it reads: the second of two milters sees what the first has done."""
 
     def start(self, dns):
-        return [programs.OpenDkim(self.folder, self.packages, dns, self.key), programs.OpenDmarc(self.folder, self.packages, dns)]
+        yield programs.OpenDkim(self.folder, self.packages, dns, self.key)
+        yield programs.OpenDmarc(self.folder, self.packages, dns)
 
     def letters(self):
         result = rb"Authentication-Results: auth\.example\.net; dmarc=%s"
@@ -223,7 +224,7 @@ class Python(Job):
     }
 
     def start(self, dns):
-        return [milters_kit.Table(self.folder, self.packages, self.CASES)]
+        yield milters_kit.Table(self.folder, self.packages, self.CASES)
 
     def letters(self):
         def case(name, **more):
@@ -293,22 +294,20 @@ def run(job, folder):
     letters = real() + common() + job.letters()
     cert = kit.certificate(folder)
     stores, uses, rules = [("sink", milters_kit.Sink())], "", ""
-    behind = [what(folder, job.packages, cert) for what in (kit.Exim, kit.OpenSmtpd)]
-    with milters_kit.Dns(job.zone) as dns, milters_kit.together(job.start(dns)) as running:
-        try:
-            for peer in behind:
-                peer.start()
-                stores.append((peer.name, peer))
-            for i, milter in enumerate(running):
-                uses += milters_kit.use("scan%d" % i, milter)
-                rules += "scan%d : filter scan%d\n" % (i, i)
-            with milters_kit.ByPostfix(folder, [m.socket for m in running], "myhostname = gateway.example.net\n") as postfix:
-                theirs = Result(postfix, letters)
-            with milters_kit.Gateway(folder, stores, uses, rules + "accept") as gateway:
-                ours = [Result(way, letters, theirs) for way in gateway.ways]
-        finally:
-            for peer in behind:
-                peer.stop()
+    with contextlib.ExitStack() as stack:
+        for what in (kit.Exim, kit.OpenSmtpd):
+            stores.append((what.name, what(folder, job.packages, cert)))
+            stack.callback(stores[-1][1].stop)
+        running = stack.enter_context(milters_kit.together(job.start(stack.enter_context(milters_kit.Dns(job.zone)))))
+        for _, peer in stores[1:]:
+            peer.start()
+        for i, milter in enumerate(running):
+            uses += milters_kit.use("scan%d" % i, milter)
+            rules += "scan%d : filter scan%d\n" % (i, i)
+        with milters_kit.ByPostfix(folder, [m.socket for m in running], "myhostname = gateway.example.net\n") as postfix:
+            theirs = Result(postfix, letters)
+        with milters_kit.Gateway(folder, stores, uses, rules + "accept") as gateway:
+            ours = [Result(way, letters, theirs) for way in gateway.ways]
     return report(job, letters, theirs, ours)
 
 

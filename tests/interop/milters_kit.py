@@ -431,8 +431,10 @@ def packages(folder):
 
 @contextlib.contextmanager
 def together(milters):
-    """All of them, each waited for."""
+    """All of them, each waited for; they may be made one by one."""
+    made = []
     with contextlib.ExitStack() as stack:
         for milter in milters:
+            made.append(milter)
             stack.callback(milter.stop)
-        yield [stack.enter_context(milter) for milter in milters]
+        yield [stack.enter_context(milter) for milter in made]
