@@ -439,6 +439,35 @@ bodies(void **state)
 	}
 }
 
+static enum sp_status
+too_big_a_body(struct sp_ctx *ctx)
+{
+	static char mib[1 << 20];
+
+	memset(mib, 'x', sizeof(mib));
+	memcpy(mib + sizeof(mib) - 2, "\r\n", 2);
+	for (int n = 0; n < 64; n++)
+		assert_int_equal(sp_body_replace(ctx, span_of(mib, sizeof(mib))), SP_OK);
+	assert_int_equal(sp_body_replace(ctx, SPAN_LIT("\r")), SP_LIMIT);
+	return SP_OK;
+}
+
+/* Of 64 MiB and an octet. */
+static void
+body_limit(void **state)
+{
+	struct world w;
+
+	(void)state;
+	scripts[1] = scripts[2] = NULL;
+	begin(&w, NULL);
+	instead = too_big_a_body;
+	assert_int_equal(world_message(&w, MESSAGE, 0), POLICY_ACCEPT);
+	assert_int_equal(world_apply(&w), SP_LIMIT);
+	instead = NULL;
+	world_fini(&w);
+}
+
 /* Somebody has read it: its writer cannot go on. A body that does not end in CRLF is not for reading. */
 static enum sp_status
 read_half(struct sp_ctx *ctx)
@@ -497,6 +526,7 @@ main(void)
 		cmocka_unit_test(in_shadow),
 		cmocka_unit_test(refused),
 		cmocka_unit_test(bodies),
+		cmocka_unit_test(body_limit),
 		cmocka_unit_test(half_a_body),
 	};
 

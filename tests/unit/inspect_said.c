@@ -176,7 +176,7 @@ assert_reply(const struct world *w, int code, const char *enhanced, const char *
 static void
 test_replies(void **state)
 {
-	static char longest[481], lines8[] = "1\n2\n3\n4\n5\n6\n7\n8", lines9[] = "1\n2\n3\n4\n5\n6\n7\n8\n9";
+	static char longest[481], longer[482], lines8[] = "1\n2\n3\n4\n5\n6\n7\n8", lines9[] = "1\n2\n3\n4\n5\n6\n7\n8\n9";
 	static const struct {
 		int code;
 		const char *enhanced, *text;
@@ -191,6 +191,7 @@ test_replies(void **state)
 		{ 250, "", "", POLICY_DISCARD, 250, "2.0.0", "accepted" },
 		{ 599 - 40, "5.999.999", " ", POLICY_REJECT, 559, "5.999.999", " " },
 		{ 550, "", longest, POLICY_REJECT, 550, "5.7.1", longest },
+		{ 550, "", longer, POLICY_UNDECIDED, 0, NULL, NULL },
 		{ 550, "", lines8, POLICY_REJECT, 550, "5.7.1", lines8 },
 		{ 550, "", lines9, POLICY_UNDECIDED, 0, NULL, NULL },
 		{ 560, "", "x", POLICY_UNDECIDED, 0, NULL, NULL },
@@ -219,6 +220,7 @@ test_replies(void **state)
 
 	(void)state;
 	memset(longest, 'x', sizeof(longest) - 1);
+	memset(longer, 'x', sizeof(longer) - 1);
 	for (size_t n = 0; n < sizeof(cases) / sizeof(cases[0]); n++) {
 		begin(&w, ONE);
 		says(0, SP_MAIL, cases[n].code, cases[n].text);
@@ -240,7 +242,6 @@ test_replies(void **state)
 	talkers[0].words[0].reply.text = span_of("a\0b", 3);
 	world_envelope(&w);
 	assert_int_equal(talkers[0].said, SP_INVALID);
-	talkers[0].words[0].reply.text = span_of(longest, 481); /* with its NUL */
 	world_fini(&w);
 }
 
