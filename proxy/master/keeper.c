@@ -53,7 +53,7 @@ static struct {
 	const struct keeper_program *programs;
 	size_t count;
 	int alive, signals;
-	pid_t self, *started;
+	pid_t master, self, *started;
 	bool ending;
 	int64_t full_ms; /* when it was said last that there are too many */
 	struct child children[KEEPER_CHILDREN];
@@ -389,7 +389,7 @@ end_all(void)
 		round_once();
 }
 
-/* Removes the sockets and, if it is empty then, their folder; the master does so too, if it has not died. */
+/* Removes the sockets; and their folder, if it is empty then and the master has died, who else keeps it for later generations. */
 static void
 clean_up(void)
 {
@@ -397,6 +397,8 @@ clean_up(void)
 
 	for (size_t i = 0; i < keeper.count; i++)
 		unlink(keeper.programs[i].path);
+	if (getppid() == keeper.master)
+		return;
 	snprintf(folder, sizeof(folder), "%s", keeper.programs[0].path);
 	*strrchr(folder, '/') = '\0';
 	rmdir(folder);
@@ -411,6 +413,7 @@ keeper_run(const struct keeper_program *programs, size_t count, int alive, pid_t
 	keeper.count = count;
 	keeper.alive = alive;
 	keeper.started = started;
+	keeper.master = getppid();
 	keeper.self = getpid();
 	prctl(PR_SET_NAME, "sallyport-keep");
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* nobody's children are ours */
