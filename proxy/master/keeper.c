@@ -53,8 +53,8 @@ static struct {
 	const struct keeper_program *programs;
 	size_t count;
 	int alive, signals;
-	pid_t master, self, *started;
-	bool ending;
+	pid_t self, *started;
+	bool ending, dismissed; /* dismissed: by a master who lives on */
 	int64_t full_ms; /* when it was said last that there are too many */
 	struct child children[KEEPER_CHILDREN];
 } keeper;
@@ -339,6 +339,7 @@ round_once(void)
 {
 	static struct pollfd fds[2 + KEEPER_PROGRAMS + 2 * KEEPER_CHILDREN];
 	struct pollfd *at = watch(watch(fds, keeper.alive, POLLIN), keeper.signals, POLLIN), *sockets = at;
+	char dismissal;
 
 	for (size_t i = 0; i < keeper.count; i++)
 		at = watch(at, keeper.ending ? -1 : keeper.programs[i].fd, POLLIN);
@@ -363,8 +364,10 @@ round_once(void)
 	for (size_t i = 0; i < keeper.count; i++)
 		if (sockets[i].revents != 0)
 			greet(&keeper.programs[i]);
-	if (fds[0].revents != 0)
+	if (fds[0].revents != 0) {
 		keeper.ending = true;
+		keeper.dismissed = read(keeper.alive, &dismissal, 1) == 1;
+	}
 }
 
 static bool
@@ -389,7 +392,7 @@ end_all(void)
 		round_once();
 }
 
-/* Removes the sockets; and their folder, if it is empty then and the master has died, who else keeps it for later generations. */
+/* Removes the sockets; and their folder, if it is empty then, in place of a master who has died. */
 static void
 clean_up(void)
 {
@@ -397,7 +400,7 @@ clean_up(void)
 
 	for (size_t i = 0; i < keeper.count; i++)
 		unlink(keeper.programs[i].path);
-	if (getppid() == keeper.master)
+	if (keeper.dismissed)
 		return;
 	snprintf(folder, sizeof(folder), "%s", keeper.programs[0].path);
 	*strrchr(folder, '/') = '\0';
@@ -413,7 +416,6 @@ keeper_run(const struct keeper_program *programs, size_t count, int alive, pid_t
 	keeper.count = count;
 	keeper.alive = alive;
 	keeper.started = started;
-	keeper.master = getppid();
 	keeper.self = getpid();
 	prctl(PR_SET_NAME, "sallyport-keep");
 	prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); /* nobody's children are ours */

@@ -15,7 +15,8 @@ struct keeper_program {
 	int fd;         /* that listens */
 };
 
-/* Runs until the other end of alive is closed, then ends all that it has started. Never returns.
+/* Runs until the other end of alive is closed, or an octet has come from there: then the folder of the sockets is still needed.
+ * Ends all that it has started. Never returns.
  * started: of KEEPER_CHILDREN process groups, in memory that is shared with the master, who ends them if the keeper cannot any more; 0: none. */
 _Noreturn void keeper_run(const struct keeper_program *programs, size_t count, int alive, pid_t *started);
 

@@ -290,6 +290,8 @@ keeper_again(struct keeper *k)
 static bool
 keeper_ends(struct keeper *k)
 {
+	while (k->alive >= 0 && write(k->alive, "", 1) < 0 && errno == EINTR)
+		continue;
 	if (k->alive >= 0)
 		close(k->alive);
 	k->alive = -1;
