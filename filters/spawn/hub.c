@@ -219,12 +219,13 @@ write_queue(struct sp_ctx *ctx, struct hub *hub, int64_t deadline_ms)
 
 	hub->writing = true;
 	while (st == SP_OK && hub->conn != NULL && hub->out.len > 0) {
-		struct sp_span first = text_head(heap_span(&hub->out), PIECE);
+		struct sp_span first;
 
 		st = push(ctx, hub, (struct sp_span){ NULL, 0 }, deadline_ms);
 		if (st != SP_OK || hub->conn == NULL)
 			break;
-		memcpy(piece, first.ptr, first.len); /* the queue may be moved by who adds to it */
+		first = text_head(heap_span(&hub->out), PIECE);
+		memcpy(piece, first.ptr, first.len); /* the queue may be moved by who adds to it, whenever this waits */
 		heap_drop(&hub->out, first.len);
 		st = push(ctx, hub, (struct sp_span){ piece, first.len }, deadline_ms);
 	}
