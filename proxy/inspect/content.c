@@ -61,8 +61,10 @@ body_piece(struct inspect *i, struct sp_span bytes)
 {
 	struct sp_body event = { .chunk = bytes };
 
-	if (bytes.len > 0 && i->tx->body_wanted && !i->tx->settled && i->tx->fault == SP_OK)
-		hooks_run(i, HOOK_BODY, &event);
+	if (bytes.len == 0 || !i->tx->body_wanted || i->tx->settled || i->tx->fault != SP_OK)
+		return;
+	i->rcpt = NULL;
+	hooks_run(i, HOOK_BODY, &event);
 }
 
 enum sp_status

@@ -17,6 +17,7 @@ struct talker {
 	enum sp_status fails[SP_STAGES + 1];
 	enum sp_status said; /* what the service answered last */
 	unsigned sessions, closed;
+	bool saw_recipient; /* in on_body, which is nobody's */
 };
 static struct talker talkers[2];
 
@@ -103,6 +104,16 @@ talker_on_eoh(struct sp_ctx *ctx, const struct sp_eoh *ev)
 }
 
 static enum sp_status
+talker_on_body(struct sp_ctx *ctx, const struct sp_body *ev)
+{
+	struct sp_value value;
+
+	(void)ev;
+	of(ctx)->saw_recipient = sp_fact_named(ctx, "rcpt.address", &value) == SP_OK;
+	return SP_OK;
+}
+
+static enum sp_status
 talker_on_eom(struct sp_ctx *ctx, const struct sp_eom *ev)
 {
 	(void)ev;
@@ -137,6 +148,7 @@ talker_decides(const void *conf)
 	{ SP_FILTER_HEAD, .name = (what), .summary = "says", .params = talker_params, .conf_size = sizeof(struct talker_conf), \
 		.facts = talker_facts, .session_size = sizeof(struct talker_session), .on_connect = talker_on_connect, \
 		.on_helo = talker_on_helo, .on_mail = talker_on_mail, .on_rcpt = talker_on_rcpt, .on_eoh = talker_on_eoh, \
+		.on_body = talker_on_body, \
 		.on_eom = talker_on_eom, .on_reset = talker_on_reset, .on_close = talker_on_close, \
 		.decides = talker_decides, .lasts = (stays), .tx_size = (tx) }
 static const struct sp_filter talker = TALKER("talker", false, 0), stayer = TALKER("stayer", true, 0);
@@ -424,6 +436,25 @@ test_not_moot(void **state)
 	world_fini(&w);
 }
 
+/* The body is everybody's. */
+static void
+test_body_of_nobody(void **state)
+{
+	struct world w;
+
+	(void)state;
+	begin(&w, ONE);
+	world_connect(&w);
+	world_helo(&w, "mx.example.org");
+	world_mail(&w, "a@example.org", -1);
+	world_rcpt(&w, "bob@example.com");
+	world_rcpt(&w, "carol@example.com");
+	inspect_data(w.in, RT_NEVER);
+	assert_int_equal(world_message(&w, MESSAGE, 0), POLICY_ACCEPT);
+	assert_false(talkers[0].saw_recipient);
+	world_fini(&w);
+}
+
 /* ---- one that lasts ------------------------------------------------------------------------------------------------ */
 
 #define LASTS \
@@ -575,6 +606,7 @@ main(void)
 		cmocka_unit_test(test_failed),
 		cmocka_unit_test(test_moot),
 		cmocka_unit_test(test_not_moot),
+		cmocka_unit_test(test_body_of_nobody),
 		cmocka_unit_test(test_lasts),
 		cmocka_unit_test(test_lasts_word),
 		cmocka_unit_test(test_lasts_untold),
