@@ -16,7 +16,6 @@ enum { BATCH = 8192, PREFIX = 160, LOOK_AHEAD = 64, FIELD_MAX = 262144 };
 /* Lines on their way. */
 struct feed {
 	struct sp_ctx *ctx;
-	const struct ask *ask;
 	char prefix[PREFIX];
 	size_t prefix_len;
 	bool begun; /* a line that has no end yet */
@@ -24,6 +23,7 @@ struct feed {
 	int64_t deadline_ms;
 };
 
+/* Waits for its turn first: were all to say at once what they have, it would be more than the queue holds. */
 static enum sp_status
 feed_flush(struct feed *f, size_t unless)
 {
@@ -32,9 +32,11 @@ feed_flush(struct feed *f, size_t unless)
 
 	if (f->begun || f->lines.len <= unless)
 		return SP_OK;
-	st = hub_say(f->ctx, hub, heap_span(&f->lines));
+	st = hub_drain(f->ctx, hub, f->deadline_ms);
+	if (st == SP_OK)
+		st = hub_say(f->ctx, hub, heap_span(&f->lines));
 	f->lines.len = 0;
-	return st == SP_OK ? hub_drain(f->ctx, hub, f->deadline_ms) : st;
+	return st;
 }
 
 /* Octets of the message, with CRLF line ends; dots are doubled. */
@@ -250,7 +252,7 @@ message_filter(struct sp_ctx *ctx)
 	const struct spawn_session *s = ctx->session;
 	struct hub *hub = spawn_hub(ctx);
 	struct ask a = { .session = s->id, .data = true };
-	struct feed f = { .ctx = ctx, .ask = &a, .deadline_ms = spawn_deadline(ctx) };
+	struct feed f = { .ctx = ctx, .deadline_ms = spawn_deadline(ctx) };
 	enum sp_status st;
 
 	if ((hub->phases & 1u << PHASE_DATA_LINE) == 0)

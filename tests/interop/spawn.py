@@ -136,6 +136,19 @@ def side_by_side(folder):
             expect(text.partition("\n\n")[2] == body, "message %d is not its own" % n)
 
 
+def long_lines(folder):
+    """What many say at once, in lines as long as there may be, waits for its turn: the program is not given up for it."""
+    site = Site(folder, "long", "data-line", CHANGED)
+    body = ("x" * 900000 + "\r\n") * 3
+
+    def one(n):
+        with site.client() as s:
+            return s.sendmail("a@example.org", ["bob@example.com"], "Subject: %d\r\n\r\n%s" % (n, body))
+    with site.gateway:
+        all_at_once(one)
+        expect(len(site.stored()) == CLIENTS, "each is stored")
+
+
 def dying(folder):
     site = Site(folder, "dying", "mail-from data-line commit", DYING)
 
@@ -252,7 +265,7 @@ def answers(site):
 
 def main():
     with servers.work_folder() as folder:
-        for job in (out_of_order, side_by_side, dying, too_many, nothing_left, replaced):
+        for job in (out_of_order, side_by_side, long_lines, dying, too_many, nothing_left, replaced):
             began = time.monotonic()
             job(folder)
             print("%-14s ok, %.1f s" % (job.__name__, time.monotonic() - began))
