@@ -119,6 +119,10 @@ edits_take(struct sp_ctx *ctx, const struct link *l, struct edits *e, const stru
 		sp_log(ctx, SP_LOG_ERROR, "the milter makes an edit that it has not asked leave for: %s", wire_reply_name(r->letter));
 		return SP_INVALID;
 	}
+	if (memchr(r->name.ptr != NULL ? r->name.ptr : "", ':', r->name.len) != NULL) {
+		sp_log(ctx, SP_LOG_ERROR, "the milter writes a field whose name has a colon: %.*s", (int)r->name.len, r->name.ptr);
+		return SP_INVALID;
+	}
 	if (r->letter == SMFIR_REPLBODY)
 		return conf->obey ? body_take(ctx, e, r->text) : SP_OK;
 	return edit_keep(ctx, e, r);

@@ -61,32 +61,6 @@ link_trim(struct link *l)
 
 /* ---- out -------------------------------------------------------------------------------------- */
 
-enum sp_status
-link_send(struct sp_ctx *ctx, struct link *l)
-{
-	const struct milter_conf *conf = ctx->conf;
-	enum sp_status st = l->out.status;
-
-	if (st == SP_OK && l->out.len == 0)
-		return SP_OK;
-	if (st == SP_OK && l->in_at < l->in_len) {
-		sp_log(ctx, SP_LOG_WARNING, "the milter has answered what was not to be answered");
-		st = SP_INVALID; /* what comes next would be taken for the answer to another command */
-	}
-	if (st == SP_OK)
-		st = sp_conn_write(ctx, l->conn, span_of(l->out.ptr, l->out.len), conf->timeout_ms);
-	wire_out_reset(&l->out);
-	return st;
-}
-
-enum sp_status
-link_send_much(struct sp_ctx *ctx, struct link *l)
-{
-	return l->out.len >= OUT_MUCH || l->out.status != SP_OK ? link_send(ctx, l) : SP_OK;
-}
-
-/* ---- in --------------------------------------------------------------------------------------- */
-
 static enum sp_status
 room_make(struct link *l)
 {
@@ -112,6 +86,62 @@ room_make(struct link *l)
 	l->in_size = size;
 	return SP_OK;
 }
+
+/* Has it said what nobody has asked for?  That it has gone is seen soon enough. */
+static bool
+has_spoken(struct sp_ctx *ctx, struct link *l)
+{
+	size_t n;
+
+	if (l->in_at < l->in_len)
+		return true;
+	if (!l->muted || sp_conn_idle(ctx, l->conn))
+		return false;
+	if (room_make(l) != SP_OK || sp_conn_read(ctx, l->conn, l->in + l->in_len, l->in_size - l->in_len, 1, &n) != SP_OK)
+		return false;
+	l->in_len += n;
+	return true;
+}
+
+enum sp_status
+link_quiet(struct sp_ctx *ctx, struct link *l)
+{
+	if (!has_spoken(ctx, l))
+		return SP_OK;
+	sp_log(ctx, SP_LOG_WARNING, "the milter has answered what was not to be answered");
+	return SP_INVALID;
+}
+
+enum sp_status
+link_send(struct sp_ctx *ctx, struct link *l)
+{
+	const struct milter_conf *conf = ctx->conf;
+	enum sp_status st = l->out.status;
+
+	if (st == SP_OK && l->out.len == 0)
+		return SP_OK;
+	if (st == SP_OK)
+		st = link_quiet(ctx, l);
+	if (st == SP_OK)
+		st = sp_conn_write(ctx, l->conn, span_of(l->out.ptr, l->out.len), conf->timeout_ms);
+	wire_out_reset(&l->out);
+	return st;
+}
+
+enum sp_status
+link_send_much(struct sp_ctx *ctx, struct link *l)
+{
+	return l->out.len >= OUT_MUCH || l->out.status != SP_OK ? link_send(ctx, l) : SP_OK;
+}
+
+enum sp_status
+link_mute(struct sp_ctx *ctx, struct link *l)
+{
+	l->muted = true;
+	return link_send_much(ctx, l);
+}
+
+/* ---- in --------------------------------------------------------------------------------------- */
 
 static enum sp_status
 packet_read(struct sp_ctx *ctx, struct link *l, int64_t deadline_ms, struct wire_packet *ret)

@@ -21,6 +21,7 @@ struct link {
 	char *list_text;
 	bool reused;  /* it has served another session */
 	bool replied; /* it has answered in this one */
+	bool muted;   /* it was told what it has agreed not to answer */
 };
 
 /* Connects and negotiates.  Whatever fails is logged, and a status other than SP_OK and SP_NONE. */
@@ -32,6 +33,10 @@ void link_trim(struct link *l);
 enum sp_status link_send(struct sp_ctx *ctx, struct link *l);
 /* The same once there is much of it. */
 enum sp_status link_send_much(struct sp_ctx *ctx, struct link *l);
+/* The same for a command that it has agreed not to answer. */
+enum sp_status link_mute(struct sp_ctx *ctx, struct link *l);
+/* Has it said nothing more than was asked for?  Else SP_INVALID, logged: what comes next would be taken for the answer to another command. */
+enum sp_status link_quiet(struct sp_ctx *ctx, struct link *l);
 /* Sends what is in out, then waits for a reply, for timeout_ms after the milter's last sign of progress.  SP_GONE SP_TIMEOUT
  * SP_INVALID SP_LIMIT, logged. */
 enum sp_status link_reply(struct sp_ctx *ctx, struct link *l, int64_t timeout_ms, struct wire_reply *ret);

@@ -134,6 +134,8 @@ end_tell(struct sp_ctx *ctx, struct edits *edits, struct word *w)
 	} while (st == SP_OK);
 	if (st == SP_NONE) /* it is no edit, so it is the last word */
 		st = talk_judge(ctx, STAGE_EOM, &r, w);
+	if (st == SP_OK)
+		st = link_quiet(ctx, t->link);
 	t->spent_ms += sp_now_ms(ctx) - began;
 	tx->answered = tx->answered || st == SP_OK;
 	return st;

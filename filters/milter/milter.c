@@ -298,6 +298,18 @@ milter_on_eom(struct sp_ctx *ctx, const struct sp_eom *ev)
 	return SP_OK;
 }
 
+/* What the milter thinks of it is of no account: the command is refused in any case. */
+static enum sp_status
+milter_on_unknown(struct sp_ctx *ctx, const struct sp_unknown *ev)
+{
+	enum sp_status st = talk_unknown(ctx, ev->line);
+
+	if (st == SP_OK || ctx->tx != NULL)
+		return st == SP_OK ? SP_OK : talk_fail(ctx, st);
+	talk_drop(ctx, st); /* the next message has a connection of its own */
+	return SP_OK;
+}
+
 static void
 milter_on_reset(struct sp_ctx *ctx)
 {
@@ -306,8 +318,8 @@ milter_on_reset(struct sp_ctx *ctx)
 
 SP_FILTER(milter) = { SP_FILTER_HEAD, .name = "milter", .summary = "asks a milter, over a socket",
 	.facts = milter_facts, .params = milter_params, .conf_size = sizeof(struct milter_conf),
-	.session_size = sizeof(struct talk), .tx_size = sizeof(struct tx), 
+	.session_size = sizeof(struct talk), .tx_size = sizeof(struct tx),
 	.load = milter_load, .unload = milter_unload, .on_connect = milter_on_connect,
 	.on_helo = milter_on_helo, .on_mail = milter_on_mail, .on_rcpt = milter_on_rcpt, .on_data = milter_on_data,
-	.on_eom = milter_on_eom, .on_reset = milter_on_reset, .on_close = milter_on_close, .by_rule = milter_decides,
+	.on_eom = milter_on_eom, .on_reset = milter_on_reset, .on_unknown = milter_on_unknown, .on_close = milter_on_close, .by_rule = milter_decides,
 	.decides = milter_decides, .lasts = true };

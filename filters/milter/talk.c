@@ -78,7 +78,7 @@ talk_hear(struct sp_ctx *ctx, enum milter_stage stage, struct word *ret)
 
 	*ret = (struct word){ .stage = stage };
 	if (commands[stage].unanswered != 0 && link_has(t->link, commands[stage].unanswered)) {
-		st = link_send_much(ctx, t->link);
+		st = link_mute(ctx, t->link);
 	} else {
 		st = link_reply(ctx, t->link, conf->timeout_ms, &r);
 		if (st == SP_OK)
@@ -227,6 +227,32 @@ talk_greet(struct sp_ctx *ctx)
 	if (st == SP_OK && word_is_final(&t->word))
 		talk_end(ctx, true); /* nothing more is to be said in this session */
 	return st;
+}
+
+enum sp_status
+talk_unknown(struct sp_ctx *ctx, struct sp_span line)
+{
+	const struct milter_conf *conf = ctx->conf;
+	struct talk *t = ctx->session;
+	struct wire_reply r;
+	enum sp_status st;
+
+	if (t->link == NULL || !t->greeted || t->link->agreed.version < 3 || link_has(t->link, SMFIP_NOUNKNOWN))
+		return SP_OK;
+	wire_line(&t->link->out, SMFIC_UNKNOWN, line);
+	if (link_has(t->link, SMFIP_NR_UNKN))
+		return link_mute(ctx, t->link);
+	st = link_reply(ctx, t->link, conf->timeout_ms, &r);
+	if (st != SP_OK)
+		return st;
+	switch (r.letter) {
+	case SMFIR_CONTINUE: case SMFIR_ACCEPT: case SMFIR_REJECT: case SMFIR_TEMPFAIL: case SMFIR_REPLYCODE: case SMFIR_DISCARD:
+		return SP_OK;
+	case SMFIR_SHUTDOWN: case SMFIR_CONN_FAIL:
+		return SP_GONE;
+	default:
+		return SP_INVALID;
+	}
 }
 
 /* ---- the envelope ---------------------------------------------------------------------------------- */

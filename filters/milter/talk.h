@@ -17,6 +17,8 @@ enum sp_status talk_mail(struct sp_ctx *ctx);
 enum sp_status talk_rcpt(struct sp_ctx *ctx, const struct sp_rcpt *ev, struct word *ret);
 enum sp_status talk_data(struct sp_ctx *ctx);
 enum sp_status talk_message(struct sp_ctx *ctx, struct edits *ret);
+/* A command that is not offered, outside of the messages. */
+enum sp_status talk_unknown(struct sp_ctx *ctx, struct sp_span line);
 /* The transaction is over, whatever became of it. */
 void talk_reset(struct sp_ctx *ctx);
 /* Gives the connection back; not good: it is closed. */

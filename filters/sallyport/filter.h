@@ -231,6 +231,10 @@ struct sp_final {
 struct sp_close {
 	bool in_transaction;
 };
+/* A command that is not offered: the client is told so, whatever is made of it (0.3). */
+struct sp_unknown {
+	struct sp_span line; /* without its CRLF */
+};
 
 /* ---- services -------------------------------------------------------------------------- */
 
@@ -475,6 +479,8 @@ struct sp_filter {
 	/* When a fact of the module's own is known, given its configuration and the stage at which it would be without this;
 	 * null: as declared. */
 	enum sp_stage (*fact_stage)(const void *conf, unsigned fact, enum sp_stage declared);
+	/* Between two commands, for filters that run then: it may state and refuse nothing, but it may fail. */
+	enum sp_status (*on_unknown)(struct sp_ctx *, const struct sp_unknown *);
 };
 #define SP_FILTER_SIZE_MIN ((uint32_t)(offsetof(struct sp_filter, on_close) + sizeof(void *)))
 

@@ -18,7 +18,8 @@ static const enum sp_stage hook_stages[] = {
 	[HOOK_HEADER] = SP_HEADER,
 	[HOOK_EOH] = SP_HEADER,
 	[HOOK_BODY] = SP_EOM,
-	[HOOK_EOM] = SP_EOM
+	[HOOK_EOM] = SP_EOM,
+	[HOOK_UNKNOWN] = SP_STAGES /* it states nothing */
 };
 
 /* ---- memory --------------------------------------------------------------------------------------- */
@@ -196,6 +197,8 @@ has_hook(const struct sp_filter *f, enum hook hook)
 		return f->on_body != NULL;
 	case HOOK_EOM:
 		return f->on_eom != NULL;
+	case HOOK_UNKNOWN:
+		return f->on_unknown != NULL;
 	}
 	return false;
 }
@@ -224,6 +227,8 @@ dispatch(struct use *u, enum hook hook, const void *event)
 		return f->on_body(&u->ctx, event);
 	case HOOK_EOM:
 		return f->on_eom(&u->ctx, event);
+	case HOOK_UNKNOWN:
+		return f->on_unknown(&u->ctx, event);
 	}
 	return SP_OK;
 }

@@ -183,6 +183,16 @@ inspect_auth_failed(struct inspect *i)
 	i->auth_failures++;
 }
 
+void
+inspect_unknown(struct inspect *i, struct sp_span line, int64_t deadline_ms)
+{
+	struct sp_unknown event = { .line = line };
+
+	i->limit_ms = i->tx != NULL ? RT_NEVER : deadline_ms;
+	i->rcpt = NULL;
+	hooks_run(i, HOOK_UNKNOWN, &event);
+}
+
 /* ---- the transaction ----------------------------------------------------------------------------------- */
 
 /* A name beyond ASCII is A-labels from here on, so that rules, tables and filters know one name for one domain. */

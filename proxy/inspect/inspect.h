@@ -66,6 +66,9 @@ void inspect_auth_failed(struct inspect *i);
 
 /* How the transaction that begins next is called in the log, for the fact mail.id; copied. */
 void inspect_name_tx(struct inspect *i, struct sp_span id);
+/* The client has said what is no command here; the filters may want to know. */
+void inspect_unknown(struct inspect *i, struct sp_span line, int64_t deadline_ms);
+
 /* Begins a transaction: budget_ms is for all of its filters together. */
 struct policy_verdict inspect_mail(struct inspect *i, const struct command_path *mail, int64_t budget_ms);
 /* A verdict on one recipient: undecided or accept means that it may go on to the backend. */

@@ -80,7 +80,8 @@ enum hook {
 	HOOK_HEADER,
 	HOOK_EOH,
 	HOOK_BODY,
-	HOOK_EOM
+	HOOK_EOM,
+	HOOK_UNKNOWN
 };
 
 /* One use of a module in the policy, in this session. */

@@ -140,7 +140,9 @@ proceed_http(struct session *s, const struct command *c)
 static void
 proceed_unknown(struct session *s, const struct command *c)
 {
-	(void)c;
+	const char *end = c->argument.len > 0 ? c->argument.ptr + c->argument.len : c->word.ptr + c->word.len;
+
+	inspect_unknown(s->inspect, span_of(c->word.ptr, (size_t)(end - c->word.ptr)), rt_deadline(s->config->timeouts.filters));
 	session_error(s, 502, "5.5.1", "this command is not offered here");
 }
 
