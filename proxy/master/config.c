@@ -9,15 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "policy/kit/span.h"
 #include "proxy/inspect/inspect.h"
 #include "proxy/inspect/loader.h"
+#include "proxy/master/names.h"
 #include "proxy/master/programs.h"
-#include "proxy/smtp/address.h"
 
-enum { ARENA_BLOCK = 4096, ARENA_MAX = 16 << 20, AUTH_ID_MAX = 255 };
+enum { ARENA_BLOCK = 4096, ARENA_MAX = 16 << 20 };
 
 const struct policy_env *
 config_env(void)
@@ -32,62 +31,9 @@ config_env(void)
 /* ---- backends ------------------------------------------------------------------------------- */
 
 static const char *
-system_hostname(struct arena *a)
-{
-	char name[256];
-
-	if (gethostname(name, sizeof(name)) != 0)
-		return "localhost";
-	name[sizeof(name) - 1] = '\0';
-	return arena_strdup(a, span_str(name));
-}
-
-static const char *
-setting_cstr(const struct policy_block *b, const char *key)
-{
-	return policy_setting_count(b, key) == 0 ? NULL : policy_setting_text(b, key, 0).ptr;
-}
-
-/* Our own name goes into banners, trace fields and EHLO as it is. */
-static const char *
-host_name(struct config *c, const struct policy_block *b, const char *key, struct policy_diag *d)
-{
-	const char *name = setting_cstr(b, key);
-
-	if (name == NULL)
-		return system_hostname(c->arena);
-	if (!address_helo_ok(span_str(name)))
-		policy_diag_at(d, c->policy, policy_setting_place(b, key), false, "'%s' is no host name", name);
-	return name;
-}
-
-/* RFC 8601 2.2: a value of RFC 2045, here without the need of quotes. */
-static bool
-is_token(struct sp_span s)
-{
-	for (size_t i = 0; i < s.len; i++)
-		if (s.ptr[i] <= ' ' || s.ptr[i] > '~' || strchr("()<>@,;:\\\"/[]?=", s.ptr[i]) != NULL)
-			return false;
-	return s.len > 0 && s.len <= AUTH_ID_MAX;
-}
-
-static const char *
-auth_id(struct config *c, const struct policy_block *b, const char *hostname, struct policy_diag *d)
-{
-	const char *id = setting_cstr(b, "authserv-id");
-
-	if (id == NULL)
-		return hostname;
-	if (!is_token(span_str(id)))
-		policy_diag_at(d, c->policy, policy_setting_place(b, "authserv-id"), false,
-			"'%s' cannot name us in Authentication-Results: write a host name, or a word of letters, digits, '.', '-' and '_'", id);
-	return id;
-}
-
-static const char *
 sink_folder(struct config *c, const struct policy_block *b)
 {
-	const char *folder = setting_cstr(b, "maildir");
+	const char *folder = policy_setting_text(b, "maildir", 0).ptr;
 	char temp[] = "/tmp/sallyport-sink-XXXXXX";
 
 	if (folder != NULL || !span_eq(policy_block_name(b), SPAN_LIT("sink")) ||
@@ -161,10 +107,10 @@ backend_build(struct config *c, size_t index, bool quiet, struct policy_diag *d)
 	int ways;
 
 	r->name = policy_block_name(b).ptr;
-	r->helo = host_name(c, b, "helo", d);
+	r->helo = names_host(&(struct names){ c->arena, c->policy, d }, b, "helo");
 	r->lmtp = policy_setting_int(b, "protocol") == 1;
-	r->mx = setting_cstr(b, "mx");
-	r->sink = quiet ? setting_cstr(b, "maildir") : sink_folder(c, b);
+	r->mx = policy_setting_text(b, "mx", 0).ptr;
+	r->sink = quiet ? policy_setting_text(b, "maildir", 0).ptr : sink_folder(c, b);
 	r->xclient = policy_setting_int(b, "xclient") != 0;
 	r->xforward = policy_setting_int(b, "xforward") != 0;
 	r->proxy = (int)policy_setting_int(b, "proxy protocol");
@@ -286,6 +232,7 @@ extension_set(struct config *c, const struct policy_block *b, const char *key, u
 void
 config_session(struct config *c, const struct policy_block *b, struct config_listener *l, struct policy_diag *d)
 {
+	const struct names names = { c->arena, c->policy, d };
 	struct session_config *s = &l->session;
 
 	s->listener = policy_block_name(b);
@@ -293,8 +240,8 @@ config_session(struct config *c, const struct policy_block *b, struct config_lis
 	s->block = b;
 	s->generation = c->generation;
 	config_naming(c, b, s, d);
-	s->hostname = s->hostname_backend ? system_hostname(c->arena) : host_name(c, b, "hostname", d);
-	s->auth_id = auth_id(c, b, s->hostname, d);
+	s->hostname = s->hostname_backend ? names_system(c->arena) : names_host(&names, b, "hostname");
+	s->auth_id = names_auth_id(&names, b, s->hostname);
 	s->write_results = policy_setting_int(b, "authentication results") != 0;
 	s->several_from = policy_setting_int(b, "several from") != 0;
 	s->space = policy_setting_int(b, "bare line ends") == 1;
@@ -346,15 +293,15 @@ program_build(struct config *c)
 	buf_fini(&list);
 	if (c->override.resolver != NULL)
 		c->dns.resolvers = c->override.resolver;
-	c->log = c->override.log != NULL ? c->override.log : setting_cstr(b, "log");
+	c->log = c->override.log != NULL ? c->override.log : policy_setting_text(b, "log", 0).ptr;
 	c->log_format = policy_setting_int(b, "log format") == 1 ? LOG_JSON : LOG_LOGFMT;
-	c->user = setting_cstr(b, "user");
+	c->user = policy_setting_text(b, "user", 0).ptr;
 	c->workers = (unsigned)policy_setting_int(b, "workers");
 	c->drain_ms = policy_setting_int(b, "drain");
 	c->hurry_ms = policy_setting_int(b, "stop");
 	c->spool = (struct spool_config){ .memory = 256 * 1024, .total_memory = 64 << 20 };
 	if (s != NULL) {
-		c->spool.directory = setting_cstr(s, "directory");
+		c->spool.directory = policy_setting_text(s, "directory", 0).ptr;
 		c->spool.memory = (size_t)policy_setting_int(s, "memory");
 		c->spool.total_memory = (size_t)policy_setting_int(s, "total");
 	}

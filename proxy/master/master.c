@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,7 +25,6 @@
 enum {
 	WORKERS_MAX = 1024,       /* of all generations together */
 	BACKLOG = 4096,
-	DESCRIPTORS = 65536,
 	SHORT_LIFE_MS = 1000,     /* a worker that dies sooner is started again after a pause */
 	RESTART_PAUSE_MS = 500
 };
@@ -144,20 +141,6 @@ drop_privileges(const char *user)
 		return false;
 	master.dropped = true;
 	return true;
-}
-
-static void
-limit_process(void)
-{
-	struct rlimit files, core = { 0, 0 };
-
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < DESCRIPTORS) {
-		files.rlim_cur = files.rlim_max < DESCRIPTORS ? files.rlim_max : DESCRIPTORS;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
-	setrlimit(RLIMIT_CORE, &core); /* a core would hold mail */
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }
 
 /* ---- workers -------------------------------------------------------------------------------- */
@@ -452,7 +435,7 @@ master_run(const struct master_options *o)
 	}
 	if (!privilege_suffices(master.config) || !listeners_open(master.config) || !drop_privileges(master.config->user))
 		return 2;
-	limit_process();
+	privilege_limit();
 	if (pipe2(master.alive, O_CLOEXEC) != 0 || pipe2(master.ready, O_CLOEXEC | O_NONBLOCK) != 0)
 		return 2;
 	block_signals();

@@ -10,8 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+enum { DESCRIPTORS = 65536 };
 
 /* What setuid() has left permitted is cut down to the one, which is then in force again. */
 static bool
@@ -71,4 +74,18 @@ privilege_suffices(const struct config *c)
 		if (c->backends[i].relay.as_client)
 			fprintf(stderr, "sallyport: 'source client' of backend %s %s\n", c->backends[i].relay.name, how);
 	return false;
+}
+
+void
+privilege_limit(void)
+{
+	struct rlimit files, core = { 0, 0 };
+
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < DESCRIPTORS) {
+		files.rlim_cur = files.rlim_max < DESCRIPTORS ? files.rlim_max : DESCRIPTORS;
+		setrlimit(RLIMIT_NOFILE, &files);
+	}
+	setrlimit(RLIMIT_CORE, &core);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
 }

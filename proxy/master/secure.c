@@ -11,12 +11,6 @@
 
 enum { WHY = 512 };
 
-static const char *
-setting_cstr(const struct policy_block *b, const char *key)
-{
-	return policy_setting_count(b, key) == 0 ? NULL : policy_setting_text(b, key, 0).ptr;
-}
-
 static int64_t
 setting_word(const struct policy_block *b, const char *key, int64_t fallback)
 {
@@ -87,7 +81,7 @@ config_listener_tls(struct config *c, const struct policy_block *b, struct confi
 {
 	struct tls_pair pairs[TLS_PAIRS];
 	struct tls_server from = { .pairs = pairs, .ask = (enum tls_ask)policy_setting_int(b, "tls client certificate"),
-		.ca = setting_cstr(b, "tls ca"), .min = (enum tls_min)policy_setting_int(b, "tls min") };
+		.ca = policy_setting_text(b, "tls ca", 0).ptr, .min = (enum tls_min)policy_setting_int(b, "tls min") };
 	int64_t mode;
 	char why[WHY];
 
@@ -117,7 +111,7 @@ backend_name(struct config *c, const struct policy_block *b, const struct relay_
 	struct net_endpoint e;
 
 	if (policy_setting_given(b, "tls name"))
-		return setting_cstr(b, "tls name");
+		return policy_setting_text(b, "tls name", 0).ptr;
 	if (policy_setting_count(b, "address") != 1 ||
 		net_endpoint_parse(policy_setting_text(b, "address", 0), r->lmtp ? 24 : 25, &e) != SP_OK || e.kind != NET_HOST)
 		return NULL;
@@ -171,7 +165,7 @@ config_backend_tls(struct config *c, const struct policy_block *b, struct relay_
 	int64_t mode = policy_setting_int(b, "tls");
 	unsigned char pins[TLS_PINS][TLS_DIGEST];
 	struct tls_client from = { .name = backend_name(c, b, r), .verify = mode == BACKEND_VERIFY,
-		.ca = setting_cstr(b, "tls ca"), .pins = (const unsigned char (*)[TLS_DIGEST])pins,
+		.ca = policy_setting_text(b, "tls ca", 0).ptr, .pins = (const unsigned char (*)[TLS_DIGEST])pins,
 		.min = (enum tls_min)policy_setting_int(b, "tls min") };
 	char why[WHY];
 

@@ -3,15 +3,15 @@
  */
 #include "proxy/milter/config.h"
 
-#include <unistd.h>
 
 #include "policy/kit/span.h"
 #include "proxy/inspect/inspect.h"
 #include "proxy/inspect/loader.h"
+#include "proxy/master/names.h"
 #include "proxy/net/net.h"
 #include "proxy/smtp/address.h"
 
-enum { ARENA_BLOCK = 4096, ARENA_MAX = 1 << 20, AUTH_ID_MAX = 255 };
+enum { ARENA_BLOCK = 4096, ARENA_MAX = 1 << 20 };
 
 #define SECONDS(n) ((int64_t)(n) * 1000)
 #define NO_LIMIT INT64_MAX
@@ -29,7 +29,7 @@ static const struct policy_setting_decl program_settings[] = {
 	{ "dns timeout", POLICY_SET_DURATION, .fallback = "5s", .min = 10, .max = SECONDS(60), .help = "of one try of a question" },
 	{ "dns cache", POLICY_SET_INT, .fallback = "10000", .min = 0, .max = 10000000, .help = "answers kept" },
 	{ "dns budget", POLICY_SET_DURATION, .fallback = "20s", .min = 10, .max = NO_LIMIT, .help = "for all that filters ask the DNS about one message" },
-	{ "filter budget", POLICY_SET_DURATION, .fallback = "25s", .min = 10, .max = NO_LIMIT, .help = "for all filters of a transaction together; less than the mail server waits for a milter" },
+	{ "budget", POLICY_SET_DURATION, .fallback = "25s", .min = 10, .max = NO_LIMIT, .help = "for all filters of a transaction together; less than the mail server waits for a milter" },
 	{ "hostname", POLICY_SET_STRING, .help = "our name; default: the system's" },
 	{ "authserv-id", POLICY_SET_STRING, .help = "our name in Authentication-Results; default: the hostname" },
 	{ "authentication results", POLICY_SET_BOOL, .fallback = "yes", .help = "write what the filters found; those that claim our name are removed in any case" },
@@ -81,12 +81,6 @@ milter_env(void)
 
 /* ---- the struct ----------------------------------------------------------------------------- */
 
-static const char *
-setting_cstr(const struct policy_block *b, const char *key)
-{
-	return policy_setting_count(b, key) == 0 ? NULL : policy_setting_text(b, key, 0).ptr;
-}
-
 const char *
 milter_config_socket(struct milter_config *c, const char *text)
 {
@@ -104,49 +98,21 @@ milter_config_socket(struct milter_config *c, const char *text)
 	return arena_printf(c->arena, "%s:%u@%s", e.ip.family == 6 ? "inet6" : "inet", (unsigned)e.port, span_from_ip(&e.ip, ip).ptr);
 }
 
-static const char *
-system_hostname(struct arena *a)
-{
-	char name[256];
-
-	if (gethostname(name, sizeof(name)) != 0)
-		return "localhost";
-	name[sizeof(name) - 1] = '\0';
-	return arena_strdup(a, span_str(name));
-}
-
-/* RFC 8601 2.2: a value of RFC 2045, here without the need of quotes. */
-static bool
-is_token(struct sp_span s)
-{
-	for (size_t i = 0; i < s.len; i++)
-		if (s.ptr[i] <= ' ' || s.ptr[i] > '~' || strchr("()<>@,;:\\\"/[]?=", s.ptr[i]) != NULL)
-			return false;
-	return s.len > 0 && s.len <= AUTH_ID_MAX;
-}
-
 static void
 build_names(struct milter_config *c, const struct policy_block *b, struct policy_diag *d)
 {
-	c->hostname = setting_cstr(b, "hostname");
-	if (c->hostname == NULL)
-		c->hostname = system_hostname(c->arena);
-	else if (!address_helo_ok(span_str(c->hostname)))
-		policy_diag_at(d, c->policy, policy_setting_place(b, "hostname"), false, "'%s' is no host name", c->hostname);
-	c->auth_id = setting_cstr(b, "authserv-id");
-	if (c->auth_id == NULL)
-		c->auth_id = c->hostname;
-	else if (!is_token(span_str(c->auth_id)))
-		policy_diag_at(d, c->policy, policy_setting_place(b, "authserv-id"), false,
-			"'%s' cannot name us in Authentication-Results: write a host name, or a word of letters, digits, '.', '-' and '_'", c->auth_id);
+	const struct names names = { c->arena, c->policy, d };
+
+	c->hostname = names_host(&names, b, "hostname");
+	c->auth_id = names_auth_id(&names, b, c->hostname);
 }
 
 static void
 build_socket(struct milter_config *c, const struct policy_block *b, struct policy_diag *d)
 {
-	const char *written = setting_cstr(b, "socket");
+	const char *written = policy_setting_text(b, "socket", 0).ptr;
 
-	c->socket_group = setting_cstr(b, "socket group");
+	c->socket_group = policy_setting_text(b, "socket group", 0).ptr;
 	if (written == NULL)
 		return;
 	c->socket = milter_config_socket(c, written);
@@ -164,7 +130,7 @@ build_limits(struct milter_config *c, const struct policy_block *b)
 	c->header_size = (size_t)policy_setting_int(b, "max header");
 	c->text_line = (size_t)policy_setting_int(b, "max line");
 	c->recipients = (size_t)policy_setting_int(b, "max recipients");
-	c->filter_ms = policy_setting_int(b, "filter budget");
+	c->filter_ms = policy_setting_int(b, "budget");
 	c->dns_ms = policy_setting_int(b, "dns budget");
 }
 
@@ -181,13 +147,13 @@ build_services(struct milter_config *c, const struct policy_block *b)
 		.timeout_ms = policy_setting_int(b, "dns timeout"), .tries = 2,
 		.cache_entries = (size_t)policy_setting_int(b, "dns cache") };
 	buf_fini(&list);
-	c->log = setting_cstr(b, "log");
+	c->log = policy_setting_text(b, "log", 0).ptr;
 	c->log_format = policy_setting_int(b, "log format") == 1 ? LOG_JSON : LOG_LOGFMT;
-	c->user = setting_cstr(b, "user");
+	c->user = policy_setting_text(b, "user", 0).ptr;
 	c->spool = (struct spool_config){ .memory = 256 * 1024, .total_memory = 64 << 20 };
 	if (s == NULL)
 		return;
-	c->spool.directory = setting_cstr(s, "directory");
+	c->spool.directory = policy_setting_text(s, "directory", 0).ptr;
 	c->spool.memory = (size_t)policy_setting_int(s, "memory");
 	c->spool.total_memory = (size_t)policy_setting_int(s, "total");
 }

@@ -9,8 +9,6 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,8 +19,6 @@
 #include "proxy/milter/config.h"
 #include "proxy/milter/guest.h"
 #include "proxy/milter/loop.h"
-
-enum { DESCRIPTORS = 65536 };
 
 static const char usage[] =
 	"usage: sallyport-milter [option ...] POLICY\n"
@@ -83,20 +79,6 @@ give_socket(const struct milter_config *c)
 
 /* ---- running -------------------------------------------------------------------------------- */
 
-static void
-limit_process(void)
-{
-	struct rlimit files, core = { 0, 0 };
-
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < DESCRIPTORS) {
-		files.rlim_cur = files.rlim_max < DESCRIPTORS ? files.rlim_max : DESCRIPTORS;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
-	setrlimit(RLIMIT_CORE, &core); /* a core would hold mail */
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-}
-
 static int
 serve(const struct milter_config *c)
 {
@@ -118,7 +100,7 @@ serve(const struct milter_config *c)
 		return 2;
 	if (geteuid() == 0)
 		return usage_error("it does not run as root: let 'user' name another account");
-	limit_process();
+	privilege_limit();
 	if (!loop_start(c))
 		return 2;
 	status = smfi_main();

@@ -12,6 +12,7 @@
 
 #include "policy/kit/span.h"
 #include "proxy/rt/rt.h"
+#include "proxy/smtp/fault.h"
 
 enum { ROOM_MS = 60 * 1000, HEAD_OCTETS = 24 << 20, HEAD_FIELDS = 20000 };
 
@@ -72,32 +73,15 @@ judge_data(void *request)
 	(void)begin_content(request);
 }
 
-/* What is wrong with the message whatever the rules say; in the order and the words of the gateway. */
 static struct command_error
 fault_of(const struct judge *j)
 {
 	const struct matter *tx = j->tx;
-	unsigned faults = tx->parser.faults, header = inspect_header_faults(j->inspect);
+	struct command_error e = fault_reply(tx->parser.faults, inspect_header_faults(j->inspect), j->config->several_from);
 
-	if (faults & (DATA_BARE_LF | DATA_BARE_CR))
-		return (struct command_error){ 550, "5.5.2", "bare CR or LF in the message: lines end in CR LF" };
-	if (faults & DATA_NUL)
-		return (struct command_error){ 550, "5.6.0", "NUL in the message" };
-	if (faults & DATA_TOO_BIG)
-		return (struct command_error){ 552, "5.3.4", "message too big: more than this server takes" };
-	if (faults & DATA_LONG_LINE)
-		return (struct command_error){ 550, "5.6.0", "a line of the message is too long" };
-	if (header & (HEADER_TOO_BIG | HEADER_TOO_MANY))
-		return (struct command_error){ 552, "5.3.4", "message header too big" };
-	if (header & HEADER_MEMORY)
-		return (struct command_error){ 451, "4.3.0", "out of memory, try again later" };
-	if (header & HEADER_BAD_NAME)
-		return (struct command_error){ 550, "5.6.0", "a header field has blanks before its colon" };
-	if ((header & HEADER_SEVERAL_FROM) && !j->config->several_from)
-		return (struct command_error){ 550, "5.7.1", "more than one From field" };
-	if (tx->parser.sink_status != SP_OK || tx->crowded)
-		return (struct command_error){ 452, "4.3.1", "not enough disk space, try again later" };
-	return (struct command_error){ 0 };
+	if (e.code == 0 && (tx->parser.sink_status != SP_OK || tx->crowded))
+		e = (struct command_error){ 452, "4.3.1", "not enough disk space, try again later" };
+	return e;
 }
 
 static void

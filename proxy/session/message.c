@@ -13,6 +13,7 @@
 
 #include "policy/kit/span.h"
 #include "proxy/rt/rt.h"
+#include "proxy/smtp/fault.h"
 
 /* ---- judging -------------------------------------------------------------------------------- */
 
@@ -20,29 +21,13 @@ static struct command_error
 upload_fault(const struct upload *u)
 {
 	const struct session *s = u->s;
-	unsigned faults = u->parser.faults, header = inspect_header_faults(s->inspect);
+	struct command_error e = fault_reply(u->parser.faults, inspect_header_faults(s->inspect), s->config->several_from);
 
-	if (faults & (DATA_BARE_LF | DATA_BARE_CR))
-		return (struct command_error){ 550, "5.5.2", "bare CR or LF in the message: lines end in CR LF" };
-	if (faults & DATA_NUL)
-		return (struct command_error){ 550, "5.6.0", "NUL in the message" };
-	if (faults & DATA_TOO_BIG)
-		return (struct command_error){ 552, "5.3.4", "message too big: more than this server takes" };
-	if (faults & DATA_LONG_LINE)
-		return (struct command_error){ 550, "5.6.0", "a line of the message is too long" };
-	if (header & (HEADER_TOO_BIG | HEADER_TOO_MANY))
-		return (struct command_error){ 552, "5.3.4", "message header too big" };
-	if (header & HEADER_MEMORY)
-		return (struct command_error){ 451, "4.3.0", "out of memory, try again later" };
-	if (header & HEADER_BAD_NAME)
-		return (struct command_error){ 550, "5.6.0", "a header field has blanks before its colon" };
-	if ((header & HEADER_SEVERAL_FROM) && !s->config->several_from)
-		return (struct command_error){ 550, "5.7.1", "more than one From field" };
-	if (inspect_received(s->inspect) > s->config->limits.hops)
-		return (struct command_error){ 554, "5.4.6", "too many hops: this mail is in a loop" };
-	if (u->parser.sink_status != SP_OK)
-		return (struct command_error){ 452, "4.3.1", "not enough disk space, try again later" };
-	return (struct command_error){ 0, NULL, NULL };
+	if (e.code == 0 && inspect_received(s->inspect) > s->config->limits.hops)
+		e = (struct command_error){ 554, "5.4.6", "too many hops: this mail is in a loop" };
+	if (e.code == 0 && u->parser.sink_status != SP_OK)
+		e = (struct command_error){ 452, "4.3.1", "not enough disk space, try again later" };
+	return e;
 }
 
 static struct sp_span
