@@ -15,6 +15,7 @@
 #include "proxy/inspect/loader.h"
 #include "proxy/master/names.h"
 #include "proxy/master/programs.h"
+#include "proxy/master/services.h"
 
 enum { ARENA_BLOCK = 4096, ARENA_MAX = 16 << 20 };
 
@@ -281,16 +282,9 @@ listener_build(struct config *c, size_t index, struct policy_diag *d)
 static void
 program_build(struct config *c)
 {
-	const struct policy_block *b = policy_block(c->policy, "", 0), *s = policy_block(c->policy, "spool", 0);
-	struct buf list;
+	const struct policy_block *b = policy_block(c->policy, "", 0);
 
-	buf_init(&list, 4096);
-	for (size_t i = 0; i < policy_setting_count(b, "resolver"); i++)
-		buf_printf(&list, "%s%s", i > 0 ? "," : "", policy_setting_text(b, "resolver", i).ptr);
-	c->dns = (struct dns_config){ .resolvers = list.len > 0 ? arena_strdup(c->arena, buf_span(&list)) : NULL,
-		.timeout_ms = policy_setting_int(b, "dns timeout"), .tries = 2,
-		.cache_entries = (size_t)policy_setting_int(b, "dns cache") };
-	buf_fini(&list);
+	c->dns = services_dns(c->policy, c->arena);
 	if (c->override.resolver != NULL)
 		c->dns.resolvers = c->override.resolver;
 	c->log = c->override.log != NULL ? c->override.log : policy_setting_text(b, "log", 0).ptr;
@@ -299,12 +293,7 @@ program_build(struct config *c)
 	c->workers = (unsigned)policy_setting_int(b, "workers");
 	c->drain_ms = policy_setting_int(b, "drain");
 	c->hurry_ms = policy_setting_int(b, "stop");
-	c->spool = (struct spool_config){ .memory = 256 * 1024, .total_memory = 64 << 20 };
-	if (s != NULL) {
-		c->spool.directory = policy_setting_text(s, "directory", 0).ptr;
-		c->spool.memory = (size_t)policy_setting_int(s, "memory");
-		c->spool.total_memory = (size_t)policy_setting_int(s, "total");
-	}
+	c->spool = services_spool(c->policy);
 }
 
 static size_t

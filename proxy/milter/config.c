@@ -8,6 +8,7 @@
 #include "proxy/inspect/inspect.h"
 #include "proxy/inspect/loader.h"
 #include "proxy/master/names.h"
+#include "proxy/master/services.h"
 #include "proxy/net/net.h"
 #include "proxy/smtp/address.h"
 
@@ -137,25 +138,12 @@ build_limits(struct milter_config *c, const struct policy_block *b)
 static void
 build_services(struct milter_config *c, const struct policy_block *b)
 {
-	const struct policy_block *s = policy_block(c->policy, "spool", 0);
-	struct buf list;
 
-	buf_init(&list, 4096);
-	for (size_t i = 0; i < policy_setting_count(b, "resolver"); i++)
-		buf_printf(&list, "%s%s", i > 0 ? "," : "", policy_setting_text(b, "resolver", i).ptr);
-	c->dns = (struct dns_config){ .resolvers = list.len > 0 ? arena_strdup(c->arena, buf_span(&list)) : NULL,
-		.timeout_ms = policy_setting_int(b, "dns timeout"), .tries = 2,
-		.cache_entries = (size_t)policy_setting_int(b, "dns cache") };
-	buf_fini(&list);
+	c->dns = services_dns(c->policy, c->arena);
 	c->log = policy_setting_text(b, "log", 0).ptr;
 	c->log_format = policy_setting_int(b, "log format") == 1 ? LOG_JSON : LOG_LOGFMT;
 	c->user = policy_setting_text(b, "user", 0).ptr;
-	c->spool = (struct spool_config){ .memory = 256 * 1024, .total_memory = 64 << 20 };
-	if (s == NULL)
-		return;
-	c->spool.directory = policy_setting_text(s, "directory", 0).ptr;
-	c->spool.memory = (size_t)policy_setting_int(s, "memory");
-	c->spool.total_memory = (size_t)policy_setting_int(s, "total");
+	c->spool = services_spool(c->policy);
 }
 
 static struct milter_config *
