@@ -65,7 +65,7 @@ static void
 what_it_can(void **state)
 {
 	struct milter_config *c = taken("policy 1\nsocket 127.0.0.1:8891\nuser \"milter\"\nhostname \"mx.example.com\"\n"
-		"dns timeout 2s\nresolver 127.0.0.1:53, 127.0.0.2:53\nbare line ends take\nspool { memory 64K }\n"
+		"dns timeout 2s\nbudget 9s\ndns budget 3s\nresolver 127.0.0.1:53, 127.0.0.2:53\nbare line ends take\nspool { memory 64K }\n"
 		"table own : net { 192.0.2.0/24 }\nrules {\n h : if message.header(\"X\") == \"y\" quarantine jail\n"
 		" o : if client.ip in own accept\n accept\n}\n");
 
@@ -75,6 +75,8 @@ what_it_can(void **state)
 	assert_string_equal(c->auth_id, "mx.example.com");
 	assert_string_equal(c->dns.resolvers, "127.0.0.1:53,127.0.0.2:53");
 	assert_int_equal(c->dns.timeout_ms, 2000);
+	assert_int_equal(c->filter_ms, 9000);
+	assert_int_equal(c->dns_ms, 3000);
 	assert_int_equal(c->spool.memory, 65536);
 	assert_true(c->bare && c->write_results && !c->several_from);
 	assert_string_equal(milter_config_socket(c, "[2001:db8::1]:99"), "inet6:99@2001:db8::1");
