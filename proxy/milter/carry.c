@@ -79,7 +79,7 @@ carry_body(SMFICTX *ctx, const struct guest *g)
 	struct request r = { .judge = g->judge, .room = piece };
 
 	do {
-		if (!bridge_call(judge_body, &r, (struct bridge_meanwhile){ NULL, NULL }) ||
+		if (!bridge_call(judge_body, &r, (struct bridge_meanwhile){ NULL, NULL }) || r.failed ||
 			smfi_replacebody(ctx, (unsigned char *)piece, (int)r.filled) != MI_SUCCESS)
 			return false;
 	} while (r.filled > 0);

@@ -40,6 +40,7 @@ struct request {
 	/* body */
 	char *room;             /* of JUDGE_PIECE octets */
 	size_t filled;          /* 0: that was all */
+	bool failed;            /* it cannot be read any more */
 };
 enum { JUDGE_PIECE = 60000 };
 

@@ -325,14 +325,16 @@ judge_body(void *request)
 	struct request *r = request;
 	struct matter *tx = r->judge->tx;
 	struct sp_span piece, content;
+	enum sp_status st = tx != NULL ? SP_OK : SP_GONE;
 	size_t used;
 
 	r->filled = 0;
-	while (tx != NULL && r->filled < JUDGE_PIECE && spool_read(tx->out.body, tx->body_at, &piece) == SP_OK) {
+	while (st == SP_OK && r->filled < JUDGE_PIECE && (st = spool_read(tx->out.body, tx->body_at, &piece)) == SP_OK) {
 		content = data_unstuff(&tx->body, span_head(piece, JUDGE_PIECE - r->filled), &used);
 		tx->body_at += (int64_t)used;
 		if (content.len > 0)
 			memcpy(r->room + r->filled, content.ptr, content.len);
 		r->filled += content.len;
 	}
+	r->failed = st != SP_OK && st != SP_NONE;
 }
