@@ -108,9 +108,9 @@ is_final(const struct transaction *tx, enum relay_outcome outcome, const struct 
 	return tx->split && (outcome == RELAY_ANSWERED || (outcome == RELAY_NOT_SENT && reply_class(all->code) == 5));
 }
 
-/* True: somebody has it. */
+/* True: somebody has it.  *ret_thrown: somebody's was taken to be thrown away. */
 static bool
-say_each(struct session *s, const struct relay_reply *all)
+say_each(struct session *s, const struct relay_reply *all, bool *ret_thrown)
 {
 	bool each = each_answered(s), some = false;
 	size_t asked = 0; /* of those whom the backend was told of */
@@ -122,7 +122,7 @@ say_each(struct session *s, const struct relay_reply *all)
 
 		if (s->tx->split && prdr_refuses(s, i, &v)) {
 			say_verdict(s, i, &v);
-			some |= v.code < 300;
+			*ret_thrown |= v.code < 300;
 			continue;
 		}
 		(void)snprintf(r.enhanced, sizeof(r.enhanced), "%s", all->enhanced);
@@ -138,20 +138,24 @@ bool
 prdr_answer(struct session *s, enum relay_outcome outcome, const struct relay_reply *all)
 {
 	struct transaction *tx = s->tx;
+	bool taken, thrown = false;
 
 	if (!tx->mail.prdr || !(is_final(tx, outcome, all) || (outcome == RELAY_ANSWERED && each_answered(s))))
 		return false;
 	tx->dup = false; /* each knows what became of his */
-	if (!say_each(s, all)) {
+	taken = say_each(s, all, &thrown);
+	if (!taken && !thrown) {
 		transaction_reply(s, all->code, all->enhanced, all->text, "backend");
 		return true;
 	}
 	tx->code = 250;
-	tx->by = "backend";
+	tx->by = taken ? "backend" : "policy";
 	tx->reply = SPAN_LIT("each recipient has his own reply");
-	tx->outcome = "accept";
-	s->accepted++;
-	s->junk = 0;
+	tx->outcome = taken ? "accept" : "discard";
+	if (taken) {
+		s->accepted++;
+		s->junk = 0;
+	}
 	session_reply_span(s, 250, "2.0.0", tx->reply);
 	return true;
 }
