@@ -71,6 +71,24 @@ inspect_note_edit(struct transaction *tx, char sign, struct sp_span name)
 	buf_add(to, name);
 }
 
+/* What there is no room for is "...". */
+static void
+add_list(struct buf *to, struct sp_span list)
+{
+	static const char more[] = ",...";
+	size_t room = to->max - to->len;
+
+	if (list.len > room) {
+		list = span_head(list, room > sizeof(more) ? room - sizeof(more) : 0);
+		while (list.len > 0 && list.ptr[list.len - 1] != ',')
+			list.len--;
+		buf_add(to, list);
+		buf_add_str(to, more + 1);
+	} else {
+		buf_add(to, list);
+	}
+}
+
 /* The walk of the transaction's end that fired a rule which does not decide; false: none. */
 static bool
 fired(const struct inspect *i, const struct policy_rule *rule, size_t index)
@@ -104,7 +122,7 @@ inspect_notes(const struct inspect *i, const struct inspect_notes *to)
 			add(to->logs, e->value);
 	}
 	if (to->edits != NULL && i->tx != NULL && i->tx->edit_note.len > 0)
-		add(to->edits, buf_span(&i->tx->edit_note));
+		add_list(to->edits, buf_span(&i->tx->edit_note));
 	else if (to->edits != NULL && i->tx != NULL && i->tx->verdict.verdict == POLICY_ACCEPT && envelope_is_empty(i))
 		envelope_note(i, to->edits);
 }
