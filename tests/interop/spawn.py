@@ -174,7 +174,7 @@ def dying(folder):
         expect(good == len(stored) and good > 0, "%d accepted, %d stored" % (good, len(stored)))
         expect(len(set(re.search(r"^Subject: (.*)$", t, re.M).group(1) for t in stored)) == good, "each once")
         expect(not any("\ndie\n" in text for text in stored), "what it died of is not stored")
-        expect("ended by exit status 7 while it was needed" in site.gateway.log(), "it has died")
+        servers.wait_until(lambda: "ended by exit status 7 while it was needed" in site.gateway.log(), "it has died")
 
 
 def too_many(folder):
@@ -195,7 +195,7 @@ def too_many(folder):
             s.putcmd("RCPT", "TO:<bob@example.com>")
         for s in clients:
             expect(s.getreply()[0] == 451, "each is deferred")
-        expect("too many run already" in site.gateway.log(), "the limit is logged")
+        servers.wait_until(lambda: "too many run already" in site.gateway.log(), "the limit is logged")
 
 
 def ask(site):
