@@ -155,6 +155,15 @@ count_in(struct sp_span s, struct sp_span part)
 	return n;
 }
 
+/* A text of several words without its quotes would be its first word only. */
+static bool
+all_read(struct judge *j, size_t words)
+{
+	if (j->e->count > words)
+		play_fail(j->play, j->e->line, "TEXT of several words is written in quotes");
+	return j->e->count <= words;
+}
+
 static void
 expect_backend(struct judge *j)
 {
@@ -168,6 +177,8 @@ expect_backend(struct judge *j)
 		check_count(j, 2, b->connections, "connections to the backend");
 	else if (!arg_is(j, 1, "saw"))
 		play_fail(j->play, j->e->line, "backend got N messages, saw [no] TEXT, saw N times TEXT, or connections N is expected");
+	else if (!all_read(j, arg_is(j, 3, "times") ? 5 : no ? 4 : 3))
+		return;
 	else if (arg_is(j, 3, "times"))
 		check_count(j, 2, count_in(buf_span(&b->transcript), arg(j, 4)), "occurrences");
 	else if (has(buf_span(&b->transcript), wanted) == no)
@@ -189,6 +200,8 @@ expect_milter(struct judge *j)
 		check_count(j, 3, m->peak, "connections at once");
 	else if (!arg_is(j, 2, "saw"))
 		play_fail(j->play, j->e->line, "milter NAME saw [no] TEXT, saw N times TEXT, connections N or peak N is expected");
+	else if (!all_read(j, arg_is(j, 4, "times") ? 6 : no ? 5 : 4))
+		return;
 	else if (arg_is(j, 4, "times"))
 		check_count(j, 3, count_in(buf_span(&m->transcript), arg(j, 5)), "occurrences");
 	else if (has(buf_span(&m->transcript), wanted) == no)
