@@ -39,6 +39,18 @@ feed_flush(struct feed *f, size_t unless)
 	return st;
 }
 
+/* A part of a line: without its CR LF, if it ends here.  False: there is what is no line, as in binary messages; a program could not
+ * give it back. */
+static bool
+take_part(struct sp_span *part, bool ends)
+{
+	if (ends && part->len > 0 && part->ptr[part->len - 1] == '\r')
+		part->len--;
+	else if (ends)
+		return false;
+	return text_find(*part, '\r') == part->len && text_find(*part, '\0') == part->len;
+}
+
 /* Octets of the message, with CRLF line ends; dots are doubled. */
 static enum sp_status
 feed(struct feed *f, struct sp_span text)
@@ -50,8 +62,10 @@ feed(struct feed *f, struct sp_span text)
 		struct sp_span part = text_head(text, at);
 		bool ends = at < text.len, ok = true;
 
-		if (ends && part.len > 0 && part.ptr[part.len - 1] == '\r')
-			part.len--;
+		if (!take_part(&part, ends)) {
+			sp_log(f->ctx, SP_LOG_WARNING, "a binary message cannot be shown line by line");
+			return SP_INVALID;
+		}
 		if (!f->begun)
 			ok = heap_add(&f->lines, (struct sp_span){ f->prefix, f->prefix_len }, HUB_OUT);
 		if (!f->begun && text.ptr[0] == '.')
@@ -87,17 +101,18 @@ feed_body(struct feed *f)
 	bool cr = false;
 
 	for (int64_t at = 0; st == SP_OK && (st = sp_draft_body(f->ctx, at, &piece)) == SP_OK; at += (int64_t)piece.len) {
-		bool more = cr && piece.len > 0 && piece.ptr[0] != '\n';
 		struct sp_span part = piece;
 
-		if (more)
-			st = feed(f, text_of("\r"));
+		if (cr && part.len > 0) {
+			st = feed(f, text_of(part.ptr[0] == '\n' ? "\r\n" : "\r"));
+			part = text_from(part, part.ptr[0] == '\n');
+		}
 		cr = part.len > 0 && part.ptr[part.len - 1] == '\r';
 		part.len -= cr;
 		if (st == SP_OK)
 			st = feed(f, part);
 	}
-	return st == SP_NONE ? SP_OK : st;
+	return st != SP_NONE ? st : feed(f, text_of(cr ? "\r" : ""));
 }
 
 static enum sp_status
