@@ -11,7 +11,8 @@
 #include "spawn/lines.h"
 
 enum {
-	HUB_LINE = 1 << 20,      /* octets of a line that the program writes */
+	HUB_LINE = 4 << 20,      /* octets of a line that the program writes */
+	HUB_TOLD = 2 << 20,      /* of a line of a message that it is told, so that it can give it back */
 	HUB_OUT = 4 << 20,       /* that wait to be written */
 	HUB_ANSWER = 72 << 20,   /* of one answer: a whole message */
 	HUB_ANSWERS = 256 << 20, /* of all that are open */

@@ -9,7 +9,7 @@
 #include "linewire/text.h"
 #include "spawn/spawn.h"
 
-enum { BATCH = 8192, PREFIX = 160, LOOK_AHEAD = 64, FIELD_MAX = 262144 };
+enum { BATCH = 8192, PREFIX = 160, GATHERED = HUB_TOLD + BATCH + PREFIX, LOOK_AHEAD = 64, FIELD_MAX = 262144 };
 
 /* ---- there ------------------------------------------------------------------------------------------ */
 
@@ -67,10 +67,10 @@ feed(struct feed *f, struct sp_span text)
 			return SP_INVALID;
 		}
 		if (!f->begun)
-			ok = heap_add(&f->lines, (struct sp_span){ f->prefix, f->prefix_len }, HUB_OUT);
+			ok = heap_add(&f->lines, (struct sp_span){ f->prefix, f->prefix_len }, GATHERED);
 		if (!f->begun && text.ptr[0] == '.')
-			ok = ok && heap_add(&f->lines, text_of("."), HUB_OUT);
-		ok = ok && heap_add(&f->lines, part, HUB_OUT) && (!ends || heap_add(&f->lines, text_of("\n"), HUB_OUT));
+			ok = ok && heap_add(&f->lines, text_of("."), GATHERED);
+		ok = ok && heap_add(&f->lines, part, GATHERED) && (!ends || heap_add(&f->lines, text_of("\n"), GATHERED));
 		f->begun = !ends;
 		text = text_from(text, at + 1);
 		st = ok ? feed_flush(f, BATCH) : SP_LIMIT;
@@ -124,8 +124,8 @@ feed_all(struct feed *f)
 		st = feed_body(f);
 	if (st == SP_OK && f->begun)
 		st = feed(f, text_of("\r\n"));
-	if (st == SP_OK && !(heap_add(&f->lines, (struct sp_span){ f->prefix, f->prefix_len }, HUB_OUT) &&
-			heap_add(&f->lines, text_of(".\n"), HUB_OUT)))
+	if (st == SP_OK && !(heap_add(&f->lines, (struct sp_span){ f->prefix, f->prefix_len }, GATHERED) &&
+			heap_add(&f->lines, text_of(".\n"), GATHERED)))
 		st = SP_LIMIT;
 	return st == SP_OK ? feed_flush(f, 0) : st;
 }

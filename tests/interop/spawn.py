@@ -149,6 +149,23 @@ def long_lines(folder):
         expect(len(site.stored()) == CLIENTS, "each is stored")
 
 
+def longest(folder):
+    """A line as long as the gateway takes can be given back; one that cannot be shown defers its message, and the program lives on."""
+    site = Site(folder, "longest", "data-line", CHANGED)
+    with open(site.gateway.policy) as f:
+        text = f.read()
+    with open(site.gateway.policy, "w") as f:
+        f.write(text.replace("relay to example.com", "relay to example.com\nmax line 8M"))
+    with site.gateway, site.client() as s:
+        for octets, code in ((1 << 20, 250), ((2 << 20) - 2, 250), ((2 << 20) + 10000, 451), ((4 << 20) - 200, 451), (10, 250)):
+            s.ehlo_or_helo_if_needed()
+            s.mail("a@example.org")
+            s.rcpt("bob@example.com")
+            got = s.data("Subject: x\r\n\r\n" + "x" * octets + "\r\n")
+            expect(got[0] == code, (octets, got))
+        expect(len(site.running()) == 1 and "given up" not in site.gateway.log(), site.gateway.log())
+
+
 def dying(folder):
     site = Site(folder, "dying", "mail-from data-line commit", DYING)
 
@@ -265,7 +282,7 @@ def answers(site):
 
 def main():
     with servers.work_folder() as folder:
-        for job in (out_of_order, side_by_side, long_lines, dying, too_many, nothing_left, replaced):
+        for job in (out_of_order, side_by_side, long_lines, longest, dying, too_many, nothing_left, replaced):
             began = time.monotonic()
             job(folder)
             print("%-14s ok, %.1f s" % (job.__name__, time.monotonic() - began))
