@@ -122,7 +122,7 @@ facts_of_message(struct sp_ctx *ctx, const struct word *w, const struct edits *e
 
 /* ---- the session -------------------------------------------------------------------------------------- */
 
-/* A milter that cannot be had now is tried again at MAIL, where it matters. */
+/* A milter that cannot be had now is tried again at MAIL, where it matters; but not if that has been so for long. */
 static enum sp_status
 greet_early(struct sp_ctx *ctx)
 {
@@ -132,7 +132,7 @@ greet_early(struct sp_ctx *ctx)
 	if (st == SP_OK)
 		return word_say(ctx, &t->word);
 	talk_drop(ctx, st);
-	return ctx->tx != NULL ? SP_OK : st; /* where a rule calls for it late, on_mail comes next */
+	return pool_rests_long(ctx) ? st : SP_OK;
 }
 
 static enum sp_status

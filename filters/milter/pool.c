@@ -31,6 +31,8 @@ rest_begin(struct sp_ctx *ctx, struct pool *p, int64_t now)
 	if (p->rest_ms > POOL_REST_MAX_MS)
 		p->rest_ms = POOL_REST_MAX_MS;
 	p->rest_until = now + p->rest_ms;
+	if (!p->resting)
+		p->rest_since = now;
 	p->resting = true;
 	sp_log(ctx, SP_LOG_WARNING, "the milter fails again and again: it is not asked for %lld ms", (long long)p->rest_ms);
 }
@@ -61,6 +63,14 @@ rest_end(struct sp_ctx *ctx, struct pool *p)
 	p->resting = false;
 	p->on_trial = true;
 	sp_log(ctx, SP_LOG_INFO, "the milter can be reached again");
+}
+
+bool
+pool_rests_long(struct sp_ctx *ctx)
+{
+	const struct pool *p = pool_of(ctx);
+
+	return p->resting && sp_now_ms(ctx) - p->rest_since > POOL_REST_LONG_MS;
 }
 
 /* May this session try to connect? */

@@ -12,6 +12,7 @@ enum {
 	POOL_WINDOW_MS = 10000,
 	POOL_REST_MS = 1000,     /* the first while; each further one is twice as long */
 	POOL_REST_MAX_MS = 30000,
+	POOL_REST_LONG_MS = 60000,
 	POOL_PARKED = 8,         /* connections that wait for a session */
 	POOL_IDLE_MS = 30000,    /* for at most so long */
 	POOL_BUCKETS = 20        /* of the histogram: below 1 ms, 2 ms, 4 ms ... */
@@ -29,6 +30,7 @@ struct pool {
 	bool resting, probing;
 	bool on_trial;        /* it can be reached again, but has not yet seen a message through */
 	int64_t rest_ms, rest_until;  /* rest_ms 0: it is well */
+	int64_t rest_since;           /* while it rests */
 
 	uint64_t calls, failed, buckets[POOL_BUCKETS];
 	uint64_t logged_calls;
@@ -37,6 +39,8 @@ struct pool {
 	uint32_t announced_actions, announced_protocol;
 };
 
+/* Has it rested for more than a minute? Then clients need not be let in. */
+bool pool_rests_long(struct sp_ctx *ctx);
 /* A connection for this session: one that has waited (not if fresh), or a new one.  SP_TEMPFAIL at once while the milter rests;
  * SP_LIMIT: too many wait already.  May suspend. */
 enum sp_status pool_take(struct sp_ctx *ctx, bool fresh, struct link **ret);

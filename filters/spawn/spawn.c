@@ -182,6 +182,13 @@ introduce(struct sp_ctx *ctx)
 	return st;
 }
 
+/* A program that cannot be had now is asked again at MAIL. */
+static enum sp_status
+early(struct sp_ctx *ctx, enum sp_status st)
+{
+	return ctx->tx != NULL ? st : SP_OK;
+}
+
 static enum sp_status
 spawn_on_connect(struct sp_ctx *ctx, const struct sp_connect *ev)
 {
@@ -189,7 +196,7 @@ spawn_on_connect(struct sp_ctx *ctx, const struct sp_connect *ev)
 
 	s->client = ev->client;
 	s->port = ev->port;
-	return ctx->dry_run ? SP_OK : introduce(ctx);
+	return ctx->dry_run ? SP_OK : early(ctx, introduce(ctx));
 }
 
 static enum sp_status
@@ -203,7 +210,7 @@ spawn_on_helo(struct sp_ctx *ctx, const struct sp_helo *ev)
 	s->words[WORD_HELO] = (struct word){ .code = 0 };
 	if (ctx->dry_run)
 		return SP_OK;
-	return known && hub_runs(spawn_hub(ctx), s->incarnation) ? identify(ctx) : introduce(ctx);
+	return early(ctx, known && hub_runs(spawn_hub(ctx), s->incarnation) ? identify(ctx) : introduce(ctx));
 }
 
 /* ---- messages -------------------------------------------------------------------------------- */

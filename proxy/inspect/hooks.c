@@ -250,6 +250,17 @@ give_up(struct use *u)
 	hooks_fail(u);
 }
 
+static void
+note_lost(struct use *u, enum hook hook, enum sp_status st)
+{
+	bool lost = st != SP_OK && st != SP_NONE && st != SP_CANCELED;
+
+	if (hook == HOOK_CONNECT)
+		u->lost_connect = lost;
+	if (hook == HOOK_HELO)
+		u->lost_helo = lost;
+}
+
 void
 hooks_call(struct use *u, enum hook hook, const void *event)
 {
@@ -274,12 +285,13 @@ hooks_call(struct use *u, enum hook hook, const void *event)
 	st = dispatch(u, hook, event);
 	clock_stop(i, began);
 	i->hook_outlives = false;
-	if (i->tx == NULL || st == SP_OK)
-		return;
-	if (st == SP_NONE)
+	if (i->tx == NULL) {
+		note_lost(u, hook, st);
+	} else if (st == SP_NONE) {
 		u->skip = true;
-	else
+	} else if (st != SP_OK) {
 		hooks_fail(u);
+	}
 }
 
 enum sp_status

@@ -96,6 +96,7 @@ struct use {
 	bool tx_begun;
 	bool unasked; /* at the end of this message: another has decided */
 	bool skip; /* no later hook need be called in this transaction */
+	bool lost_connect, lost_helo; /* on_connect or on_helo has failed outside of a transaction: what it thinks of these is unknown */
 	bool failed; /* a hook of this transaction has: it edits nothing, neither before nor after, but on_final may */
 	struct {
 		const struct policy_said *connect, *helo, *tx;

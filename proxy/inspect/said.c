@@ -169,7 +169,7 @@ said_heard(void *arg, size_t filter, struct policy_said *ret)
 	const struct use *u = &i->uses[filter];
 	const struct policy_said *word = word_heard(i, u);
 
-	if (i->tx != NULL && u->failed)
+	if (i->tx != NULL ? u->failed : u->lost_connect || u->lost_helo)
 		return POLICY_UNKNOWN;
 	if (word == NULL)
 		return POLICY_PENDING;

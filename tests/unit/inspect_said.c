@@ -367,11 +367,22 @@ test_failed(void **state)
 		assert_int_equal(world_message(&w, MESSAGE, 0), POLICY_ACCEPT);
 		world_fini(&w);
 	}
-	begin(&w, ONE); /* before a transaction it is no failure yet */
-	talkers[0].fails[SP_CONNECT] = talkers[0].fails[SP_HELO] = SP_GONE;
-	world_envelope(&w);
-	assert_int_equal(world_message(&w, MESSAGE, 0), POLICY_ACCEPT);
-	world_fini(&w);
+	for (enum sp_stage stage = SP_CONNECT; stage <= SP_HELO; stage++) { /* what it thinks of the session is not known then */
+		begin(&w, ONE);
+		talkers[0].fails[stage] = SP_GONE;
+		world_connect(&w);
+		if (w.verdict.verdict == POLICY_UNDECIDED)
+			world_helo(&w, "mx.example.org");
+		assert_int_equal(w.verdict.verdict, POLICY_DEFER);
+		assert_true(w.verdict.unknown);
+		assert_int_equal(w.verdict.stage, stage);
+		talkers[0].fails[SP_HELO] = SP_OK;
+		if (stage == SP_HELO) { /* the next name has nothing to do with it */
+			world_helo(&w, "mx.example.net");
+			assert_int_equal(w.verdict.verdict, POLICY_UNDECIDED);
+		}
+		world_fini(&w);
+	}
 	begin(&w, ONE); /* nothing more to do is none either */
 	talkers[0].fails[SP_MAIL] = SP_NONE;
 	world_envelope(&w);
