@@ -228,6 +228,7 @@ static const struct macro {
 	{ "cipher", "tls.cipher", NULL },
 	{ "cipher_bits", NULL, get_cipher_bits },
 	{ "client_addr", "client.ip", NULL },
+	{ "client_connections", "client.connections", NULL },
 	{ "client_name", NULL, get_client_name },
 	{ "client_port", "client.port", NULL },
 	{ "client_ptr", NULL, get_client_ptr },

@@ -280,7 +280,7 @@ static void
 explain_run(void *arg)
 {
 	struct explain *x = arg;
-	struct inspect_client client = { .dry_run = true, .port = 25025, .listener = span_str(x->listener) };
+	struct inspect_client client = { .dry_run = true, .port = 25025, .connections = 1, .listener = span_str(x->listener) };
 	struct policy_verdict v;
 	struct inspect *i;
 

@@ -16,7 +16,7 @@ enum { NAMES_TRIED = 10, NAME_MEMORY = 64 * 1024 };
 
 enum { SPACE_CLIENT, SPACE_LISTENER, SPACE_TLS, SPACE_AUTH, SPACE_MAIL, SPACE_RCPT, SPACE_MESSAGE, SPACE_TIME };
 
-enum { CLIENT_IP, CLIENT_PORT, CLIENT_NAME, CLIENT_PTR, CLIENT_HELO };
+enum { CLIENT_IP, CLIENT_PORT, CLIENT_NAME, CLIENT_PTR, CLIENT_HELO, CLIENT_CONNECTIONS };
 static const struct sp_fact_decl client_facts[] = {
 	[CLIENT_IP] = { .name = "ip", .type = SP_IP, .stage = SP_CONNECT, .help = "the client's address" },
 	[CLIENT_PORT] = { .name = "port", .type = SP_INT, .stage = SP_CONNECT, .help = "the client's port" },
@@ -25,6 +25,8 @@ static const struct sp_fact_decl client_facts[] = {
 	[CLIENT_PTR] = { .name = "ptr", .type = SP_DOMAIN, .stage = SP_CONNECT,
 		.help = "the first reverse name of the client's address, whether it leads back to it or not; empty if there is none" },
 	[CLIENT_HELO] = { .name = "helo", .type = SP_STRING, .stage = SP_HELO, .help = "the name given with EHLO or HELO" },
+	[CLIENT_CONNECTIONS] = { .name = "connections", .type = SP_INT, .stage = SP_CONNECT,
+		.help = "connections that this worker had with the client's address (IPv6: its /64) when this one began, with it" },
 	SP_FACTS_END
 };
 
@@ -292,6 +294,10 @@ fact_client(struct inspect *i, unsigned fact, struct sp_value *ret)
 		return POLICY_KNOWN;
 	case CLIENT_PORT:
 		return known_number(ret, i->client.port);
+	case CLIENT_CONNECTIONS:
+		if (i->client.connections == 0)
+			return POLICY_UNKNOWN;
+		return known_number(ret, i->client.connections);
 	case CLIENT_NAME:
 		if (i->name_state == NAME_UNASKED)
 			name_ask(i);

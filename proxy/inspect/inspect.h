@@ -26,6 +26,7 @@ struct inspect_client {
 	struct sp_ip ip;
 	uint16_t port;
 	struct sp_span listener; /* its name: the endpoint as written in the policy */
+	unsigned connections;    /* that this worker has with it, this one among them; 0: not known */
 	struct sp_ip local_ip;   /* where it has connected to; family 0: not known */
 	uint16_t local_port;
 	const char *hostname;    /* what we call ourselves; null: "localhost". Lives with the session */

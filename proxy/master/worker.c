@@ -60,6 +60,7 @@ struct guest {
 	struct stream *stream;
 	struct session_start start;
 	bool counted; /* in the crowd, as client */
+	unsigned connections; /* of that client, then */
 	struct sp_ip client;
 	struct original *original;       /* the server that it wanted to reach; null: no transparent listener */
 	struct relay_backend **backends; /* with it among them */
@@ -101,11 +102,20 @@ guest_admit(void *arg, const struct sp_ip *client)
 		crowd_leave(l->crowd, &g->client);
 	g->client = *client;
 	g->counted = true;
-	if (crowd_enter(l->crowd, client) > l->config->per_client)
+	g->connections = crowd_enter(l->crowd, client);
+	if (g->connections > l->config->per_client)
 		return (struct session_refusal){ "4.7.0", "too many connections from your address" };
 	if (l->connections > l->config->connections)
 		return (struct session_refusal){ "4.3.2", "too many connections, try again later" };
 	return (struct session_refusal){ NULL, NULL };
+}
+
+static unsigned
+guest_connections(void *arg)
+{
+	const struct guest *g = arg;
+
+	return g->connections;
 }
 
 /* Four of five places are taken. */
@@ -158,7 +168,8 @@ client_start(struct listener *l, int fd, struct sp_ip ip, uint16_t port)
 	}
 	g->listener = l;
 	g->start = (struct session_start){ .config = &l->config->session, .backend = l->backend, .ip = ip,
-		.backends = worker.backends, .port = port, .admit = guest_admit, .crowded = guest_crowded, .arg = g };
+		.backends = worker.backends, .port = port, .admit = guest_admit, .crowded = guest_crowded,
+		.connections = guest_connections, .arg = g };
 	g->astray = l->config->transparent && !guest_original(g, fd);
 	l->connections++;
 	worker.sessions++;

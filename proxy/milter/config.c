@@ -66,6 +66,7 @@ static const struct policy_refused refused[] = {
 	{ "workers", no_process },
 	{ "drain", no_process },
 	{ "stop", no_process },
+	{ "client.connections", "a milter is not told how many connections a client has" },
 	{ "auth.failures", "a milter is not told of refused logins: the mail server that asks it counts them" },
 	{ "tls.client.fingerprint", "a milter is not told the fingerprint of a client's certificate" },
 	{ NULL, NULL }

@@ -336,6 +336,7 @@ enter(struct session *s)
 			.auth_id = s->config->auth_id, .write_results = s->config->write_results,
 			.name = s->given.named ? s->given.name : NULL, .name_unknown = s->given.name_unknown,
 			.dns_ms = s->config->timeouts.dns,
+			.connections = s->start->connections != NULL ? s->start->connections(s->start->arg) : 1,
 			.header_octets = s->config->limits.header_size, .shadow = s->config->shadow });
 	if (s->inspect == NULL) {
 		session_goodbye(s, "4.3.0", "out of memory, try again later", "memory");

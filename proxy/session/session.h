@@ -100,6 +100,8 @@ struct session_start {
 	struct session_refusal (*admit)(void *arg, const struct sp_ip *client);
 	/* Is room for connections getting scarce? Null: never. */
 	bool (*crowded)(void *arg);
+	/* Connections of this client that we have, this one among them; known once it is admitted. Null: one. */
+	unsigned (*connections)(void *arg);
 	void *arg;
 };
 
