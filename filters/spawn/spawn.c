@@ -253,6 +253,7 @@ begin(struct sp_ctx *ctx, const struct sp_mail *ev)
 	if (st != SP_OK)
 		return st;
 	st = word_refuse(ctx, s->words, WORDS);
+	tx->moot = st == SP_OK;
 	if (st != SP_NONE)
 		return st;
 	tx->incarnation = s->incarnation;
@@ -287,6 +288,8 @@ recipient(struct sp_ctx *ctx, const struct sp_rcpt *ev, struct word *word)
 	struct spawn_tx *tx = ctx->tx;
 	enum sp_status st;
 
+	if (tx->moot)
+		return SP_OK;
 	if (!is_followed(ctx))
 		return SP_TEMPFAIL;
 	st = question(ctx, PHASE_RCPT_TO, ev->address, word);
@@ -323,7 +326,7 @@ spawn_on_data(struct sp_ctx *ctx)
 	struct spawn_tx *tx = ctx->tx;
 	enum sp_status st;
 
-	if (ctx->dry_run)
+	if (ctx->dry_run || tx->moot)
 		return SP_OK;
 	if (!is_followed(ctx))
 		return note(tx, SP_TEMPFAIL);
@@ -385,6 +388,8 @@ finish(struct sp_ctx *ctx)
 	struct spawn_tx *tx = ctx->tx;
 	enum sp_status st;
 
+	if (tx->moot)
+		return SP_OK;
 	if (!is_followed(ctx))
 		return SP_TEMPFAIL;
 	st = message_filter(ctx);

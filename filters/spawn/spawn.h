@@ -45,6 +45,7 @@ struct spawn_tx {
 	unsigned incarnation;
 	uint32_t id;
 	bool begun, junk, failed, committed;
+	bool moot; /* refused by a word of the session: the program is not told of it */
 	struct word word;
 	struct sp_span sender; /* not null: another one */
 	struct rewrite *rewrites;
