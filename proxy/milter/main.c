@@ -27,7 +27,7 @@ static const char usage[] =
 	"\n"
 	"  -p SOCKET   where the mail server asks: 127.0.0.1:8891, unix:/path, or as libmilter writes it, inet:8891@127.0.0.1\n"
 	"  --check     compile POLICY, show all of its errors, and serve nobody\n"
-	"  --shadow    the whole policy only reports: nothing is refused or edited\n"
+	"  --shadow    the whole policy only reports: no rule refuses or edits anything\n"
 	"  --help      this text\n"
 	"  --version   print the version\n"
 	"\n"
