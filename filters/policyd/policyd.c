@@ -79,8 +79,7 @@ struct field {
 
 struct policyd_tx {
 	struct sp_span sender, sasl_sender;
-	struct sp_span recipient; /* the first; "": there are more */
-	size_t recipients;
+	size_t recipients; /* that stand, at DATA and at the end */
 	int64_t size;
 	char instance[INSTANCE_MAX]; /* the same for all questions of a message */
 	bool failed;
@@ -371,16 +370,28 @@ policyd_on_mail(struct sp_ctx *ctx, const struct sp_mail *ev)
 static enum sp_status
 policyd_on_rcpt(struct sp_ctx *ctx, const struct sp_rcpt *ev)
 {
-	struct policyd_tx *tx = ctx->tx;
-
-	tx->recipient = tx->recipients++ == 0 ? copy_text(ctx, ev->address) : (struct sp_span){ NULL, 0 };
 	return stage(ctx, AT_RCPT, ev->address);
+}
+
+/* Those that stand; of several none is named. */
+static enum sp_status
+stage_for_all(struct sp_ctx *ctx, enum at at)
+{
+	const struct policyd_conf *c = ctx->conf;
+	struct policyd_tx *tx = ctx->tx;
+	struct sp_rcpt one = { .index = 0 }, other;
+
+	if ((enum at)c->at != at)
+		return stage(ctx, at, one.address);
+	for (tx->recipients = 0; sp_draft_rcpt(ctx, tx->recipients, tx->recipients == 0 ? &one : &other) == SP_OK; tx->recipients++)
+		continue;
+	return stage(ctx, at, tx->recipients == 1 ? one.address : (struct sp_span){ NULL, 0 });
 }
 
 static enum sp_status
 policyd_on_data(struct sp_ctx *ctx)
 {
-	return stage(ctx, AT_DATA, ((const struct policyd_tx *)ctx->tx)->recipient);
+	return stage_for_all(ctx, AT_DATA);
 }
 
 static enum sp_status
@@ -414,7 +425,7 @@ policyd_on_eom(struct sp_ctx *ctx, const struct sp_eom *ev)
 	enum sp_status st;
 
 	tx->size = ev->octets;
-	st = stage(ctx, AT_EOM, tx->recipient);
+	st = stage_for_all(ctx, AT_EOM);
 	if (st != SP_OK)
 		return st;
 	sp_fact_text(ctx, FACT_QUARANTINE, SP_STRING, tx->hold.ptr != NULL ? tx->hold : text_of(""));

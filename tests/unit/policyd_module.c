@@ -169,10 +169,21 @@ stages(void **state)
 	assert_int_equal(box_rcpt(&s.box, "b@example.com", 1), SP_OK);
 	assert_int_equal(box_data(&s.box), SP_OK);
 	assert_int_equal(wire.connects, 0);
+	wire.rcpts[0] = "a@example.com";
+	wire.rcpts[1] = "b@example.com";
 	assert_int_equal(end(&s), SP_OK);
 	asked("\nprotocol_state=END-OF-MESSAGE\n");
 	asked("\nrecipient=\nrecipient_count=2\n");
 	asked("\nsize=20\n");
+	done(&s);
+
+	setup(&s, AT_DATA, true, script); /* one of two was refused by somebody else */
+	transaction(&s);
+	assert_int_equal(box_rcpt(&s.box, "a@example.com", 0), SP_OK);
+	assert_int_equal(box_rcpt(&s.box, "b@example.com", 1), SP_OK);
+	wire.rcpts[0] = "b@example.com";
+	assert_int_equal(box_data(&s.box), SP_OK);
+	asked("\nrecipient=b@example.com\nrecipient_count=1\n");
 	done(&s);
 	assert_int_equal(sp_filter_policyd.fact_stage(s.conf, FACT_VERDICT, SP_RCPT), SP_EOM);
 }

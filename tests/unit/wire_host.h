@@ -37,6 +37,7 @@ static struct wire {
 	int code; /* the filter's word */
 	char enhanced[32], text[1024], fields[WIRE_TEXT];
 	bool wanted;
+	const char *rcpts[4]; /* who stands */
 } wire;
 
 static inline enum sp_status
@@ -175,6 +176,17 @@ wire_insert(struct sp_ctx *ctx, size_t index, const char *name, struct sp_span v
 	return SP_OK;
 }
 
+/* Those who stand: NUL-ended, null past the last. */
+static inline enum sp_status
+wire_draft_rcpt(struct sp_ctx *ctx, size_t index, struct sp_rcpt *ret)
+{
+	(void)ctx;
+	if (index >= sizeof(wire.rcpts) / sizeof(wire.rcpts[0]) || wire.rcpts[index] == NULL)
+		return SP_NONE;
+	*ret = (struct sp_rcpt){ .address = { wire.rcpts[index], strlen(wire.rcpts[index]) }, .index = index };
+	return SP_OK;
+}
+
 /* The table with all of it; the box is then made by box_init() and told of it by wire_init(). */
 static inline const struct sp_host *
 wire_table(void)
@@ -190,6 +202,7 @@ wire_table(void)
 	host.conn_take = wire_take;
 	host.conn_idle = wire_idle;
 	host.fact_named = wire_named;
+	host.draft_rcpt = wire_draft_rcpt;
 	host.refuse = wire_refuse;
 	host.fact_wanted = wire_wanted;
 	host.header_insert = wire_insert;
