@@ -42,7 +42,14 @@ def postfix(stack, folder, name, milter=None):
     return [routes.Route(name, server.port, server.master_pid())]
 
 
-def run(report, folder, args, throughput):
+def own_cpu(noop, way, send, count):
+    """Milliseconds that the milter itself spends on a message that comes by this way."""
+    before = routes.cpu_seconds(noop.process.pid)
+    send(routes, way, count, ["-l", "10240"])
+    return (routes.cpu_seconds(noop.process.pid) - before) / count * 1000
+
+
+def run(report, folder, args, throughput, send):
     rows = []
     for label, options in (("asked at the end only", ()), ("asked at every command", ("-a",))):
         with contextlib.ExitStack() as stack:
@@ -51,11 +58,13 @@ def run(report, folder, args, throughput):
             ways = [routes.direct(stack, folder), routes.sallyport(stack, folder, "without"),
                     routes.sallyport(stack, folder, "with", more=NOOP % (dns.address, "unix:" + noop.path), env=routes.filters())]
             ways += postfix(stack, folder, "Postfix without") + postfix(stack, folder, "Postfix with", noop)
-            rows.append((label, throughput(routes, ways, 4000 // args.divide, ["-l", "10240"], args.rounds)))
+            r = throughput(routes, ways, 4000 // args.divide, ["-l", "10240"], args.rounds)
+            own = {w.name: own_cpu(noop, w, send, 2000 // args.divide) for w in ways if w.name in ("with", "Postfix with")}
+            rows.append((label, r, own))
     report.head("a milter that does nothing, 10 KiB", "direct, messages/s", "Sallyport without", "Sallyport with", "Postfix without",
-                "Postfix with")
-    for label, r in rows:
+                "Postfix with", "CPU of the milter itself: Sallyport, Postfix")
+    for label, r, own in rows:
         cells = ["%.2f \u00b7 %.2f ms" % r[n][1:] if n in r else "-" for n in ("without", "with", "Postfix without", "Postfix with")]
-        report.row(label, "%.0f" % r["direct"][0], *cells)
-    for label, r in rows:
+        report.row(label, "%.0f" % r["direct"][0], *cells, ", ".join("%.2f ms" % own[n] for n in sorted(own, reverse=True)))
+    for label, r, _ in rows:
         report.goal("milter, %s, rate, of that without" % label, r["with"][0] / r["without"][0], 0.8)
