@@ -195,14 +195,16 @@ pool_take(struct sp_ctx *ctx, bool fresh, struct link **ret)
 	return st;
 }
 
-/* Says goodbye; true: the connection may serve another session. */
+/* Says goodbye; true: the connection may serve another session.  A milter that wants to hear of neither connect nor HELO knows no
+ * sessions: to it one message follows another. */
 static bool
 part(struct sp_ctx *ctx, struct pool *p, struct link *l, bool again)
 {
 	const struct milter_conf *conf = ctx->conf;
 
 	again = again && conf->reuse && l->agreed.version >= 6 && p->parked_count < POOL_PARKED;
-	wire_command(&l->out, again ? SMFIC_QUIT_NC : SMFIC_QUIT);
+	if (!again || !link_has(l, SMFIP_NOCONNECT) || !link_has(l, SMFIP_NOHELO))
+		wire_command(&l->out, again ? SMFIC_QUIT_NC : SMFIC_QUIT);
 	return link_send(ctx, l) == SP_OK && again && l->in_at == l->in_len && sp_conn_idle(ctx, l->conn);
 }
 
