@@ -13,25 +13,6 @@
 
 enum { ATRN_OK = 250 };
 
-static enum relay_fault
-atrn_line(struct relay *r, struct sp_span verb, struct sp_span argument)
-{
-	int64_t deadline = rt_deadline(r->backend->config.timeouts.mail);
-	enum relay_fault fault = conn_write(r->conn, verb, deadline);
-
-	if (fault == FAULT_NONE && argument.len > 0)
-		fault = conn_write(r->conn, SPAN_LIT(" "), deadline);
-	if (fault == FAULT_NONE && argument.len > 0)
-		fault = conn_write(r->conn, argument, deadline);
-	if (fault == FAULT_NONE)
-		fault = conn_write(r->conn, SPAN_LIT("\r\n"), deadline);
-	if (fault == FAULT_NONE)
-		fault = conn_flush(r->conn, deadline);
-	if (fault == FAULT_NONE)
-		fault = conn_reply(r->conn, deadline);
-	return fault;
-}
-
 /* A transaction that ended here may be open there still. */
 static enum relay_fault
 atrn_clean(struct relay *r)
@@ -42,7 +23,7 @@ atrn_clean(struct relay *r)
 		return FAULT_CLOSED;
 	if (!r->conn->dirty)
 		return FAULT_NONE;
-	fault = atrn_line(r, SPAN_LIT("RSET"), (struct sp_span){ NULL, 0 });
+	fault = relay_ask(r, SPAN_LIT("RSET"), (struct sp_span){ NULL, 0 });
 	if (fault == FAULT_NONE && reply_class(conn_last(r->conn)->code) != 2)
 		fault = FAULT_GARBAGE;
 	r->conn->dirty = false;
@@ -68,7 +49,7 @@ relay_atrn(struct relay *r, struct sp_span domains, struct relay_reply *ret)
 	enum relay_fault fault = atrn_clean(r);
 
 	if (fault == FAULT_NONE)
-		fault = atrn_line(r, SPAN_LIT("ATRN"), domains);
+		fault = relay_ask(r, SPAN_LIT("ATRN"), domains);
 	if (fault == FAULT_NONE)
 		fault = atrn_take(r);
 	if (fault == FAULT_NONE) {

@@ -45,23 +45,6 @@ etrn_connect(struct relay *r)
 	return relay_offers(&r->conn->offer, EXT_ETRN) ? etrn_clean(r) : FAULT_EXTENSION;
 }
 
-static enum relay_fault
-etrn_say(struct relay *r, struct sp_span node)
-{
-	int64_t deadline = rt_deadline(r->backend->config.timeouts.mail);
-	enum relay_fault fault = conn_write(r->conn, SPAN_LIT("ETRN "), deadline);
-
-	if (fault == FAULT_NONE)
-		fault = conn_write(r->conn, node, deadline);
-	if (fault == FAULT_NONE)
-		fault = conn_write(r->conn, SPAN_LIT("\r\n"), deadline);
-	if (fault == FAULT_NONE)
-		fault = conn_flush(r->conn, deadline);
-	if (fault == FAULT_NONE)
-		fault = conn_reply(r->conn, deadline);
-	return fault;
-}
-
 void
 relay_etrn(struct relay *r, struct sp_span node, struct relay_reply *ret)
 {
@@ -69,7 +52,7 @@ relay_etrn(struct relay *r, struct sp_span node, struct relay_reply *ret)
 	int class = 0;
 
 	if (fault == FAULT_NONE) {
-		fault = etrn_say(r, node);
+		fault = relay_ask(r, SPAN_LIT("ETRN"), node);
 		class = fault == FAULT_NONE ? reply_class(conn_last(r->conn)->code) : 0;
 		if (class < 2 || class == 3 || conn_last(r->conn)->code == 421)
 			conn_free(&r->conn);

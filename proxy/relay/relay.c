@@ -173,6 +173,25 @@ relay_fail(struct relay *r, enum relay_fault fault)
 }
 
 enum relay_fault
+relay_ask(struct relay *r, struct sp_span verb, struct sp_span argument)
+{
+	int64_t deadline = rt_deadline(r->backend->config.timeouts.mail);
+	enum relay_fault fault = conn_write(r->conn, verb, deadline);
+
+	if (fault == FAULT_NONE && argument.len > 0)
+		fault = conn_write(r->conn, SPAN_LIT(" "), deadline);
+	if (fault == FAULT_NONE && argument.len > 0)
+		fault = conn_write(r->conn, argument, deadline);
+	if (fault == FAULT_NONE)
+		fault = conn_write(r->conn, SPAN_LIT("\r\n"), deadline);
+	if (fault == FAULT_NONE)
+		fault = conn_flush(r->conn, deadline);
+	if (fault == FAULT_NONE)
+		fault = conn_reply(r->conn, deadline);
+	return fault;
+}
+
+enum relay_fault
 relay_await(struct relay *r, int64_t timeout_ms, int64_t limit_ms)
 {
 	enum relay_fault fault = conn_reply(r->conn, earlier(limit_ms, rt_deadline(timeout_ms)));

@@ -233,6 +233,8 @@ enum relay_fault batch_run(struct relay *r, struct batch send, int64_t limit_ms)
 
 /* The transaction fails: r->answer is what every later call gets; the connection is closed. */
 void relay_fail(struct relay *r, enum relay_fault fault);
+/* Says a command outside of all transactions, argument {null, 0}: without one, and reads its reply. */
+enum relay_fault relay_ask(struct relay *r, struct sp_span verb, struct sp_span argument);
 /* One reply within the time-out of its kind. On a fault r->answer is set. */
 enum relay_fault relay_await(struct relay *r, int64_t timeout_ms, int64_t limit_ms);
 /* Connects anew and says MAIL and the accepted RCPTs again. On a fault r->answer is set. */

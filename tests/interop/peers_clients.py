@@ -180,7 +180,24 @@ class Swaks(Front):
             raise AssertionError("no 535")
 
 
-class Curl(Front):
+class LoggingIn(Front):
+    """A client whose login(mechanism, password, refused) sends a message, and returns what the client has said."""
+
+    def do_auth_plain(self):
+        self.login("PLAIN")
+
+    def do_auth_login(self):
+        self.login("LOGIN")
+
+    def do_auth_cram_md5(self):
+        self.login("CRAM-MD5")
+
+    def do_wrong_password(self):
+        if "535" not in self.login("PLAIN", WRONG, True):
+            raise AssertionError("no 535")
+
+
+class Curl(LoggingIn):
     name = "curl"
 
     def send(self, p, *options, sender=SENDER, rcpts=(BOB,), message=None, scheme="smtp", port=None, refused=False):
@@ -223,19 +240,6 @@ class Curl(Front):
         if not refused:
             p.stored(content(p.token))
         return said
-
-    def do_auth_plain(self):
-        self.login("PLAIN")
-
-    def do_auth_login(self):
-        self.login("LOGIN")
-
-    def do_auth_cram_md5(self):
-        self.login("CRAM-MD5")
-
-    def do_wrong_password(self):
-        if "535" not in self.login("PLAIN", WRONG, True):
-            raise AssertionError("no 535")
 
     def do_smtputf8(self):
         p = self.behind()
@@ -411,7 +415,7 @@ class SClient(Front):
         self.talk(self.behind(), port=self.gateway.smtps)
 
 
-class Msmtp(Front):
+class Msmtp(LoggingIn):
     name = "msmtp"
 
     def __init__(self, *args):
@@ -459,24 +463,11 @@ class Msmtp(Front):
 
     def login(self, mechanism, password=kit.PASSWORD, refused=False):
         p = self.with_auth()
-        said = self.send(p, "--tls=on", "--tls-certcheck=off", "--auth=" + mechanism, "--user=" + kit.USER,
+        said = self.send(p, "--tls=on", "--tls-certcheck=off", "--auth=" + mechanism.lower(), "--user=" + kit.USER,
                          "--passwordeval=echo " + password, refused=refused)
         if not refused:
             p.stored(content(p.token))
         return said
-
-    def do_auth_plain(self):
-        self.login("plain")
-
-    def do_auth_login(self):
-        self.login("login")
-
-    def do_auth_cram_md5(self):
-        self.login("cram-md5")
-
-    def do_wrong_password(self):
-        if "535" not in self.login("plain", WRONG, True):
-            raise AssertionError("no 535")
 
     def do_dsn(self):
         p = self.behind()
